@@ -1,0 +1,44 @@
+"""Settings of the platform itself: retention, MLflow, compute, web servers."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from zipp_dagster.section import Section
+
+
+class LakeSettings(Section):
+    """How long versions are kept."""
+
+    keep_versions: int = Field(
+        3, ge=1, description="Versions of each asset partition that `zipp prune` keeps."
+    )
+
+
+class MlflowSettings(Section):
+    """Where runs and registered models are recorded."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"tracking_uri", "experiment"})
+
+    tracking_uri: str | None = Field(
+        None, description="Tracking and registry URI; empty: a SQLite file below ZIPP_HOME."
+    )
+    experiment: str = Field("zipp", min_length=1, description="Name of the MLflow experiment.")
+
+
+class ComputeSettings(Section):
+    """Which engine maps functions over items."""
+
+    engine: Literal["local"] = Field("local", description="Engine: local runs in this process's threads.")
+    workers: int = Field(2, ge=1, le=256, description="Items in work at once.")
+
+
+class ServerSettings(Section):
+    """Where the web pages listen. Loopback unless you put a proxy with a password before them."""
+
+    host: str = Field("127.0.0.1", description="Address that the web servers bind to.")
+    dagster_port: int = Field(3000, ge=1, le=65535, description="Port of the Dagster UI.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow UI.")
+    report_port: int = Field(8000, ge=1, le=65535, description="Port of the report.")

@@ -1,0 +1,455 @@
+"""The lake: immutable, hashed version directories, one `current` pointer an asset partition.
+
+    <root>/<asset>/<partition or _>/<version>/      data files and manifest.json
+    <root>/<asset>/<partition or _>/current         the name of the current version
+    <root>/.drafts/                                 what is being written
+    <root>/.scratch/<asset>/<partition>/<key>/      partial work that outlives a killed run
+
+A version is published by writing it under `.drafts`, fsync, one rename, and an atomic swap of
+`current`: a kill at any moment leaves the previous version current and readable. The lake is
+not a database: it knows neither schemas nor queries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+WHOLE = "_"
+"""The folder name of an unpartitioned asset's only partition."""
+
+TABLE_FILES = "part-*.parquet"
+"""The data files of a table; other Parquet files of a version are side products."""
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1
+DRAFTS = ".drafts"
+SCRATCH = ".scratch"
+ABANDONED_AFTER_SECONDS = 24 * 3600
+
+
+class LakeError(Exception):
+    """Something in the lake is missing, damaged or in the way; the message says what to do."""
+
+
+class NotMaterialised(LakeError):
+    """An asset partition has no current version."""
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """One input of a version: which version of which asset partition was read."""
+
+    asset: str
+    partition: str | None
+    version: str
+    data_version: str
+    run_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of `zipp/inputs`."""
+        return {
+            "asset": self.asset,
+            "partition": self.partition,
+            "version": self.version,
+            "data_version": self.data_version,
+            "run": self.run_id,
+        }
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> InputRef:
+        """The inverse of `to_json`."""
+        return cls(
+            entry["asset"],
+            entry["partition"],
+            entry["version"],
+            entry["data_version"],
+            entry.get("run"),
+        )
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of a version: path relative to it, bytes, SHA-256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a version is and what it was made from; written as `manifest.json` inside it."""
+
+    asset: str
+    partition: str | None
+    version: str
+    data_version: str
+    code_version: str
+    config_hash: str
+    config: dict[str, Any]
+    inputs: tuple[InputRef, ...]
+    files: tuple[FileEntry, ...]
+    created: str
+    run_id: str | None
+    seconds: float
+    rows: int | None = None
+    skipped: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[dict[str, Any], ...] = ()
+    external_files: tuple[FileEntry, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document, stable in its key order."""
+        document = {key: value for key, value in self.__dict__.items()}
+        document["format"] = MANIFEST_FORMAT
+        document["inputs"] = [entry.to_json() for entry in self.inputs]
+        document["files"] = [entry.__dict__ for entry in self.files]
+        document["external_files"] = [entry.__dict__ for entry in self.external_files]
+        document["checks"] = list(self.checks)
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Manifest:
+        """The inverse of `to_json`; raises LakeError on a format of another release."""
+        fields = dict(document)
+        if fields.pop("format", None) != MANIFEST_FORMAT:
+            raise LakeError(
+                f"a manifest of {fields.get('asset')} has format {document.get('format')}, this release "
+                f"reads {MANIFEST_FORMAT}: materialise the asset again"
+            )
+        fields["inputs"] = tuple(InputRef.from_json(entry) for entry in fields["inputs"])
+        fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
+        fields["external_files"] = tuple(FileEntry(**e) for e in fields["external_files"])
+        fields["checks"] = tuple(fields["checks"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version: its directory and manifest."""
+
+    directory: Path
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Read once; LakeError where it is missing or not JSON."""
+        path = self.directory / MANIFEST
+        try:
+            return Manifest.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LakeError(f"{path} cannot be read ({error}): materialise it again") from error
+
+    @property
+    def id(self) -> str:
+        """The version's name, sortable by time."""
+        return self.directory.name
+
+    @property
+    def asset(self) -> str:
+        """The asset's name."""
+        return self.directory.parent.parent.name
+
+    @property
+    def partition(self) -> str | None:
+        """The partition, None for an unpartitioned asset."""
+        name = self.directory.parent.name
+        return None if name == WHOLE else name
+
+    @property
+    def skipped(self) -> str | None:
+        """Why nothing was made, None where something was."""
+        return self.manifest.skipped
+
+    def ref(self) -> InputRef:
+        """This version as somebody's input."""
+        manifest = self.manifest
+        return InputRef(
+            self.asset, self.partition, self.id, manifest.data_version, manifest.run_id
+        )
+
+    def files(self, pattern: str = TABLE_FILES) -> list[Path]:
+        """The data files that match a glob, sorted."""
+        return sorted(
+            path
+            for path in self.directory.glob(pattern)
+            if path.is_file() and path.name != MANIFEST
+        )
+
+
+@dataclass
+class Draft:
+    """A version being written: fill `directory`, keep partial work in `scratch`."""
+
+    asset: str
+    partition: str | None
+    directory: Path
+    scratch: Path
+
+    def path(self, name: str) -> Path:
+        """A path inside the draft."""
+        return self.directory / name
+
+    def files(self, pattern: str = TABLE_FILES) -> list[Path]:
+        """The files written so far that match a glob, sorted."""
+        return sorted(path for path in self.directory.glob(pattern) if path.is_file())
+
+
+class Lake:
+    """Publishes and finds versions below one root folder.
+
+    Several processes may publish at once: each publication is one rename and one pointer
+    swap; of two that publish the same partition, the later swap wins and both versions stay.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    # --- finding -----------------------------------------------------------------------------
+
+    def assets(self) -> list[str]:
+        """Names of the assets that have any version."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.is_dir() and not path.name.startswith(".")
+        )
+
+    def partitions(self, asset: str) -> list[str | None]:
+        """The partitions of an asset that have a current version, sorted."""
+        folder = self.root / asset
+        if not folder.is_dir():
+            return []
+        names = sorted(path.parent.name for path in folder.glob("*/current"))
+        return [None if name == WHOLE else name for name in names]
+
+    def versions(self, asset: str, partition: str | None = None) -> list[Version]:
+        """All kept versions, oldest first."""
+        folder = self._folder(asset, partition)
+        if not folder.is_dir():
+            return []
+        return [Version(path) for path in sorted(folder.iterdir()) if (path / MANIFEST).is_file()]
+
+    def find(self, asset: str, partition: str | None = None) -> Version | None:
+        """The current version, None where there is none."""
+        try:
+            name = (self._folder(asset, partition) / "current").read_text().strip()
+        except FileNotFoundError:
+            return None
+        directory = self._folder(asset, partition) / name
+        if not (directory / MANIFEST).is_file():
+            raise LakeError(
+                f"{directory} is the current version of {asset} and is not there: restore it, or "
+                f"choose another one with `zipp lineage show {asset}` and materialise again"
+            )
+        return Version(directory)
+
+    def current(self, asset: str, partition: str | None = None) -> Version:
+        """The current version; NotMaterialised where there is none."""
+        version = self.find(asset, partition)
+        if version is None:
+            where = asset if partition is None else f"{asset}[{partition}]"
+            raise NotMaterialised(
+                f"{where} has not been materialised yet: run `zipp run --select +{asset}`"
+            )
+        return version
+
+    def version(self, asset: str, version: str, partition: str | None = None) -> Version:
+        """One version by its name (time travel)."""
+        directory = self._folder(asset, partition) / version
+        if not (directory / MANIFEST).is_file():
+            known = ", ".join(v.id for v in self.versions(asset, partition)) or "none"
+            raise LakeError(f"{asset} has no version {version}; kept versions: {known}")
+        return Version(directory)
+
+    def as_of(self, asset: str, moment: datetime, partition: str | None = None) -> Version:
+        """The version that was the newest at a moment (UTC)."""
+        stamp = _stamp(moment)
+        older = [v for v in self.versions(asset, partition) if v.id.split("-")[0] <= stamp]
+        if not older:
+            raise NotMaterialised(f"{asset} had no version at {moment.isoformat()}")
+        return older[-1]
+
+    # --- writing -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def draft(self, asset: str, partition: str | None, key: str) -> Iterator[Draft]:
+        """A fresh draft folder, removed afterwards unless it was published.
+
+        `key` names the work (the data version): a later draft with the same key finds the
+        `scratch` folder as an interrupted one left it.
+        """
+        directory = self.root / DRAFTS / f"{asset}-{secrets.token_hex(8)}"
+        scratch = self.root / SCRATCH / asset / (partition or WHOLE) / key[:16]
+        try:
+            directory.mkdir(parents=True)
+            scratch.mkdir(parents=True, exist_ok=True)
+            (directory / ".pid").write_text(str(os.getpid()))
+            yield Draft(asset, partition, directory, scratch)
+        except BaseException as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            if _disk_is_full(error):
+                free = shutil.disk_usage(self.root).free if self.root.exists() else 0
+                raise LakeError(
+                    f"the disk that holds {self.root} is full ({free / 2**20:.0f} MiB free) while "
+                    f"{asset} was being written; nothing was published. Free some space (`zipp prune`) "
+                    "or point ZIPP_HOME to a larger disk, and run again"
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                scratch.rmdir()
+
+    def publish(self, draft: Draft, *, make_current: bool = True, **fields: Any) -> Version:
+        """Turns a draft into a version; keyword arguments are the Manifest's fields.
+
+        With `make_current=False` (a blocking check failed) the version is kept for inspection,
+        and the pointer stays where it was.
+        """
+        (draft.directory / ".pid").unlink(missing_ok=True)
+        now = datetime.now(UTC)
+        version = f"{_stamp(now)}-{fields['data_version'][:12]}-{secrets.token_hex(2)}"
+        files = tuple(_hash_files(draft.directory))
+        manifest = Manifest(
+            asset=draft.asset,
+            partition=draft.partition,
+            version=version,
+            files=files,
+            created=now.isoformat(timespec="seconds"),
+            **fields,
+        )
+        path = draft.directory / MANIFEST
+        path.write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True))
+        _fsync_tree(draft.directory)
+        folder = self._folder(draft.asset, draft.partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / version
+        draft.directory.rename(target)
+        _fsync(folder)
+        published = Version(target)
+        if make_current:
+            self.point(published)
+            shutil.rmtree(draft.scratch, ignore_errors=True)
+        return published
+
+    def point(self, version: Version) -> None:
+        """Makes a published version the current one, atomically."""
+        folder = version.directory.parent
+        fresh = folder / f".current-{secrets.token_hex(4)}"
+        fresh.write_text(version.id + "\n")
+        _fsync(fresh)
+        fresh.replace(folder / "current")
+        _fsync(folder)
+
+    def prune(
+        self, keep: int, protected: frozenset[str] = frozenset(), *, dry_run: bool = False
+    ) -> list[Version]:
+        """Removes all but the newest `keep` versions of each partition; returns what went.
+
+        Spares what is current, what is named in `protected` (version names, such as those of
+        registered models), and every version that a current version was made from.
+        """
+        spared = set(protected)
+        for asset in self.assets():
+            for partition in self.partitions(asset):
+                version = self.find(asset, partition)
+                if version is not None:
+                    spared.add(version.id)
+                    spared.update(entry.version for entry in version.manifest.inputs)
+        removed = []
+        for asset in self.assets():
+            for folder in sorted((self.root / asset).iterdir()):
+                kept = self.versions(asset, None if folder.name == WHOLE else folder.name)
+                for version in kept[: max(len(kept) - keep, 0)]:
+                    if version.id not in spared:
+                        removed.append(version)
+                        if not dry_run:
+                            shutil.rmtree(version.directory)
+        if not dry_run:
+            self._sweep()
+        return removed
+
+    def _sweep(self) -> None:
+        """Removes drafts whose process is gone, pointer leftovers, and old scratch folders."""
+        for path in (self.root / DRAFTS).glob("*"):
+            if not _alive(path / ".pid"):
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self.root.glob("*/*/.current-*"):
+            path.unlink(missing_ok=True)
+        horizon = time.time() - ABANDONED_AFTER_SECONDS
+        for path in (self.root / SCRATCH).glob("*/*/*"):
+            if path.stat().st_mtime < horizon:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _folder(self, asset: str, partition: str | None) -> Path:
+        return self.root / asset / (partition or WHOLE)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hex, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _hash_files(directory: Path) -> Iterator[FileEntry]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(directory).as_posix()
+            yield FileEntry(name, path.stat().st_size, sha256_of(path))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_tree(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        _fsync(path)
+    _fsync(directory)
+
+
+def _alive(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Also sees the full disk behind engines that wrap it in their own exceptions."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

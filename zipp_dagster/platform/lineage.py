@@ -1,0 +1,268 @@
+"""Lineage from the lake's manifests alone: what a version was made from, whether its bytes are
+intact, and why two versions differ. Works without the Dagster database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from zipp_dagster.platform.lake import MANIFEST, FileEntry, Lake, LakeError, Version, sha256_of
+from zipp_dagster.progress import Progress, silent
+
+FileState = Literal["changed", "missing", "unlisted", "absent", "damaged"]
+
+
+@dataclass
+class LineageNode:
+    """A version and the versions that it was made from."""
+
+    asset: str
+    partition: str | None
+    version: str
+    run: str | None
+    created: str
+    code_version: str
+    rows: int | None
+    skipped: str | None
+    external_files: list[str]
+    kept: bool = True
+    inputs: list[LineageNode] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree as JSON types."""
+        return {**self.__dict__, "inputs": [node.to_json() for node in self.inputs]}
+
+    def walk(self) -> Iterator[LineageNode]:
+        """This node and all below it."""
+        yield self
+        for node in self.inputs:
+            yield from node.walk()
+
+
+def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> LineageNode:
+    """The provenance of an asset's current version, down to the dump files.
+
+    A version that has been pruned since stays in the tree, with `kept` false. Nodes that several
+    others share are the same object.
+    """
+    known: dict[str, LineageNode] = {}
+
+    def node(name: str, part: str | None, version: str) -> LineageNode:
+        if version in known:
+            return known[version]
+        try:
+            manifest = lake.version(name, version, part).manifest
+        except LakeError:
+            known[version] = LineageNode(name, part, version, None, "", "", None, None, [], False)
+            return known[version]
+        known[version] = result = LineageNode(
+            asset=name,
+            partition=part,
+            version=version,
+            run=manifest.run_id,
+            created=manifest.created,
+            code_version=manifest.code_version,
+            rows=manifest.rows,
+            skipped=manifest.skipped,
+            external_files=[entry.path for entry in manifest.external_files],
+        )
+        result.inputs = [node(e.asset, e.partition, e.version) for e in manifest.inputs]
+        return result
+
+    current = lake.current(asset, partition)
+    return node(asset, partition, current.id)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what its manifest says."""
+
+    asset: str
+    partition: str | None
+    version: str
+    file: str
+    state: FileState
+
+    @property
+    def serious(self) -> bool:
+        """External files may have been moved away since; everything else is damage."""
+        return self.state != "absent"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` read and found."""
+
+    versions: int
+    files: int
+    bytes: int
+    damages: tuple[Damage, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No file is damaged."""
+        return not any(damage.serious for damage in self.damages)
+
+
+def verify(lake: Lake, progress: Progress = silent) -> Verification:
+    """Re-hashes every file of every kept version, and the dump files that they name."""
+    versions = [
+        version
+        for asset in lake.assets()
+        for folder in sorted((lake.root / asset).iterdir())
+        for version in (Version(p) for p in sorted(folder.iterdir()) if p.is_dir())
+    ]
+    damages: list[Damage] = []
+    seen_external: dict[str, FileState | None] = {}
+    files = size = 0
+    for position, version in enumerate(versions):
+        progress(position, len(versions), f"{version.asset}")
+        try:
+            manifest = version.manifest
+        except LakeError:
+            damages.append(_damage(version, MANIFEST, "damaged"))
+            continue
+        listed = {entry.path: entry for entry in manifest.files}
+        for entry in manifest.files:
+            state = _state(version.directory / entry.path, entry)
+            files, size = files + 1, size + entry.size
+            if state:
+                damages.append(_damage(version, entry.path, state))
+        for path in version.directory.rglob("*"):
+            name = path.relative_to(version.directory).as_posix()
+            if path.is_file() and name not in listed and name != MANIFEST:
+                damages.append(_damage(version, name, "unlisted"))
+        for entry in manifest.external_files:
+            if entry.path not in seen_external:
+                state = _state(Path(entry.path), entry)
+                seen_external[entry.path] = "absent" if state == "missing" else state
+                files, size = files + 1, size + entry.size
+            external = seen_external[entry.path]
+            if external:
+                damages.append(_damage(version, entry.path, external))
+    damages += _pointer_damages(lake)
+    progress(len(versions), len(versions), "done")
+    return Verification(len(versions), files, size, tuple(damages))
+
+
+def _pointer_damages(lake: Lake) -> Iterator[Damage]:
+    for asset in lake.assets():
+        for partition in lake.partitions(asset):
+            try:
+                lake.find(asset, partition)
+            except LakeError:
+                yield Damage(asset, partition, "current", "current", "missing")
+
+
+def _damage(version: Version, file: str, state: FileState) -> Damage:
+    return Damage(version.asset, version.partition, version.id, file, state)
+
+
+def _state(path: Path, entry: FileEntry) -> FileState | None:
+    if not path.is_file():
+        return "missing"
+    if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:
+        return "changed"
+    return None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One reason why two versions differ."""
+
+    asset: str
+    partition: str | None
+    kind: Literal["code", "config", "input", "external"]
+    what: str
+    before: str
+    after: str
+
+
+def diff(lake: Lake, before: Version, after: Version) -> list[Difference]:
+    """Why two versions of an asset differ: the changes at the roots, not their consequences.
+
+    Walks from the versions up to inputs that differ; an input that differs only because its own
+    inputs do is not listed itself.
+    """
+    found: list[Difference] = []
+    visited: set[tuple[str, str]] = set()
+
+    def compare(old: Version, new: Version) -> None:
+        if old.id == new.id or (old.id, new.id) in visited:
+            return
+        visited.add((old.id, new.id))
+        a, b = old.manifest, new.manifest
+        if a.code_version != b.code_version:
+            found.append(
+                Difference(new.asset, new.partition, "code", "code", a.code_version, b.code_version)
+            )
+        for key, left, right in _config_changes(a.config, b.config):
+            found.append(Difference(new.asset, new.partition, "config", key, left, right))
+        for left_file, right_file in _external_changes(a.external_files, b.external_files):
+            name = right_file.path if right_file else left_file.path if left_file else ""
+            found.append(
+                Difference(
+                    new.asset,
+                    new.partition,
+                    "external",
+                    name,
+                    left_file.sha256[:12] if left_file else "none",
+                    right_file.sha256[:12] if right_file else "none",
+                )
+            )
+        _compare_inputs(old, new)
+
+    def _compare_inputs(old: Version, new: Version) -> None:
+        left = {(e.asset, e.partition): e for e in old.manifest.inputs}
+        right = {(e.asset, e.partition): e for e in new.manifest.inputs}
+        for key in sorted(set(left) | set(right), key=str):
+            if key in left and key in right:
+                if left[key].data_version == right[key].data_version:
+                    continue
+                try:
+                    compare(
+                        lake.version(key[0], left[key].version, key[1]),
+                        lake.version(key[0], right[key].version, key[1]),
+                    )
+                    continue
+                except LakeError:
+                    pass  # one of the two was pruned: then the input itself is the finest answer
+            found.append(
+                Difference(
+                    new.asset,
+                    new.partition,
+                    "input",
+                    key[0] if key[1] is None else f"{key[0]}[{key[1]}]",
+                    left[key].version if key in left else "none",
+                    right[key].version if key in right else "none",
+                )
+            )
+
+    compare(before, after)
+    return found
+
+
+def _config_changes(
+    before: dict[str, Any], after: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    for key in sorted(set(before) | set(after)):
+        left, right = before.get(key), after.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from _config_changes(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key}", json.dumps(left), json.dumps(right)
+
+
+def _external_changes(
+    before: tuple[FileEntry, ...], after: tuple[FileEntry, ...]
+) -> Iterator[tuple[FileEntry | None, FileEntry | None]]:
+    left = {Path(entry.path).name: entry for entry in before}
+    right = {Path(entry.path).name: entry for entry in after}
+    for name in sorted(set(left) | set(right)):
+        a, b = left.get(name), right.get(name)
+        if a is None or b is None or a.sha256 != b.sha256:
+            yield a, b

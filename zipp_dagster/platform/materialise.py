@@ -1,0 +1,461 @@
+"""Materialising an artifact: resolve its inputs, run its body, check the draft, publish it.
+
+Dagster calls this from `dagster_assets`; a test calls it with a temporary lake and no Dagster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from zipp_dagster.platform import contracts, sql_models
+from zipp_dagster.platform.artifacts import (
+    Artifact,
+    CheckOutcome,
+    Input,
+    Inputs,
+    Skip,
+    Summary,
+)
+from zipp_dagster.platform.compute import Compute
+from zipp_dagster.platform.lake import Draft, InputRef, Lake, NotMaterialised, Version
+from zipp_dagster.platform.registry import Registry, Tracker
+from zipp_dagster.platform.warehouse import Warehouse
+from zipp_dagster.progress import Progress, silent
+
+Status = Literal["made", "unchanged", "skipped", "rejected"]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What every materialisation needs besides the artifact itself."""
+
+    settings: Any
+    lake: Lake
+    warehouse: Warehouse
+    registry: Registry
+    compute: Compute
+    home: Path
+    progress: Progress = silent
+
+    @property
+    def reports(self) -> Path:
+        """Where pages for people are kept."""
+        return self.home / "reports"
+
+
+class Catalogue(Mapping[str, Artifact]):
+    """All artifacts of the project by name, in topological order; knows the active partitions."""
+
+    def __init__(
+        self,
+        artifacts: Sequence[Artifact],
+        active_partitions: Callable[[Platform], list[str]],
+    ) -> None:
+        by_name = {artifact.name: artifact for artifact in artifacts}
+        if len(by_name) != len(artifacts):
+            names = [artifact.name for artifact in artifacts]
+            raise ValueError(f"two assets share a name: {sorted({n for n in names if names.count(n) > 1})}")
+        for artifact in artifacts:
+            for name in artifact.inputs:
+                if name not in by_name:
+                    raise ValueError(f"{artifact.name} reads {name!r}, which no asset makes")
+        self._artifacts = {name: by_name[name] for name in _topological(by_name)}
+        self.active_partitions = active_partitions
+
+    def __getitem__(self, name: str) -> Artifact:
+        return self._artifacts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._artifacts)
+
+    def __len__(self) -> int:
+        return len(self._artifacts)
+
+    def upstream(self, name: str) -> set[str]:
+        """An artifact and everything that it is made from."""
+        found = {name}
+        for parent in self[name].inputs:
+            if parent not in found:
+                found |= self.upstream(parent)
+        return found
+
+    def downstream(self, name: str) -> set[str]:
+        """An artifact and everything that is made from it."""
+        found = {name}
+        for other in self:
+            if found & set(self[other].inputs):
+                found.add(other)
+        return found
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a materialisation would be made from now, and the data version that follows."""
+
+    inputs: dict[str, Input]
+    config: dict[str, Any]
+    config_hash: str
+    code_version: str
+    data_version: str
+
+    @property
+    def refs(self) -> tuple[InputRef, ...]:
+        """The input versions, in the order of the declaration."""
+        return tuple(v.ref() for entry in self.inputs.values() for v in entry.versions)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A check that was run on a draft."""
+
+    name: str
+    blocking: bool
+    outcome: CheckOutcome
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a materialisation ended."""
+
+    artifact: Artifact
+    partition: str | None
+    status: Status
+    version: Version
+    summary: Summary
+    checks: tuple[CheckReport, ...] = ()
+    seconds: float = 0.0
+    column_lineage: Mapping[str, list[list[str]]] = field(default_factory=dict)
+
+    @property
+    def failed_blocking_checks(self) -> list[CheckReport]:
+        """The checks that kept the version from becoming current."""
+        return [
+            report
+            for report in self.checks
+            if report.blocking
+            and not report.outcome.passed
+            and report.outcome.severity == "error"
+        ]
+
+
+def expect(
+    artifact: Artifact, partition: str | None, platform: Platform, catalogue: Catalogue
+) -> Expected:
+    """Resolves inputs and settings to the data version that a materialisation would have now.
+
+    Raises:
+        NotMaterialised: if an input has no current version.
+    """
+    inputs = {
+        name: _resolve(catalogue[name], partition, artifact.partitioned, platform, catalogue)
+        for name in artifact.inputs
+    }
+    config = _config(artifact, platform)
+    config_text = json.dumps(config, sort_keys=True)
+    digest = hashlib.sha256()
+    state = artifact.external_state(platform, partition) if artifact.external_state else ""
+    for part in (artifact.name, partition or "", artifact.code_version, config_text, state):
+        digest.update(f"{len(part)}:{part}".encode())
+    for entry in () if artifact.version_by_content else inputs.values():
+        for version in entry.versions:
+            ref = version.ref()
+            digest.update(f"{ref.asset}[{ref.partition}]={ref.data_version};".encode())
+    return Expected(
+        inputs=inputs,
+        config=config,
+        config_hash=hashlib.sha256(config_text.encode()).hexdigest()[:16],
+        code_version=artifact.code_version,
+        data_version=digest.hexdigest()[:32],
+    )
+
+
+def materialise(
+    artifact: Artifact,
+    partition: str | None,
+    platform: Platform,
+    catalogue: Catalogue,
+    *,
+    run_id: str | None = None,
+    force: bool = False,
+) -> Outcome:
+    """Makes an artifact's current version, unless it is already what it would become.
+
+    A draft that fails a blocking check is published without becoming current ("rejected").
+    """
+    started = time.monotonic()
+    expected = expect(artifact, partition, platform, catalogue)
+    current = platform.lake.find(artifact.name, partition)
+    if current and not force and current.manifest.data_version == expected.data_version:
+        manifest = current.manifest
+        reports = tuple(_report_from_json(entry) for entry in manifest.checks)
+        summary = Summary(manifest.rows, manifest.metadata)
+        return Outcome(artifact, partition, "unchanged", current, summary, reports)
+    name = artifact.name if partition is None else f"{artifact.name}[{partition}]"
+    tags = _run_tags(artifact, partition, expected, run_id)
+    with (
+        platform.lake.draft(artifact.name, partition, expected.data_version) as draft,
+        platform.registry.run(name, expected.config, tags) as tracker,
+    ):
+        skipped = _skip_reason(artifact, expected)
+        summary = Summary(metadata={"skipped": skipped}) if skipped else Summary()
+        if skipped is None:
+            try:
+                summary = _run_body(artifact, expected, draft, tracker, platform, catalogue)
+            except Skip as reason:
+                skipped = str(reason)
+                summary = Summary(metadata={"skipped": skipped})
+        reports = _run_checks(artifact, expected, draft, platform, skipped)
+        outcome = Outcome(artifact, partition, "made", Version(draft.directory), summary, reports)
+        rejected = bool(outcome.failed_blocking_checks)
+        external = summary.metadata.get("external_files", ())
+        metadata = {k: v for k, v in summary.metadata.items() if k != "external_files"}
+        seconds = time.monotonic() - started
+        version = platform.lake.publish(
+            draft,
+            make_current=False,
+            data_version=expected.data_version,
+            code_version=expected.code_version,
+            config_hash=expected.config_hash,
+            config=expected.config,
+            inputs=expected.refs,
+            run_id=run_id,
+            seconds=round(seconds, 3),
+            rows=summary.rows,
+            skipped=skipped,
+            metadata=metadata,
+            checks=tuple(_report_to_json(report) for report in reports),
+            external_files=tuple(external),
+        )
+        _log(tracker, version, summary, seconds)
+        if artifact.model_name and not rejected and not skipped:
+            platform.registry.register(
+                tracker,
+                artifact.model_name,
+                version.directory,
+                asset=artifact.name,
+                lake_version=version.id,
+                metrics=_numbers(metadata),
+                tags={"zipp.data_version": expected.data_version},
+            )
+        if not rejected:
+            platform.lake.point(version)
+            if artifact.after_publish:
+                artifact.after_publish(platform, version)
+    status: Status = "rejected" if rejected else "skipped" if skipped else "made"
+    lineage = _column_lineage(artifact, catalogue) if not skipped else {}
+    return replace(
+        outcome,
+        status=status,
+        version=version,
+        seconds=seconds,
+        column_lineage=lineage,
+        summary=replace(summary, metadata=metadata),
+    )
+
+
+def _resolve(
+    upstream: Artifact,
+    partition: str | None,
+    same_partition: bool,
+    platform: Platform,
+    catalogue: Catalogue,
+) -> Input:
+    """The versions of an input: the same month, all active months, or the only one."""
+    if not upstream.partitioned:
+        return Input(upstream.name, [platform.lake.current(upstream.name)])
+    if same_partition:
+        return Input(upstream.name, [platform.lake.current(upstream.name, partition)])
+    months = catalogue.active_partitions(platform)
+    if not months:
+        raise NotMaterialised(
+            f"{upstream.name} has no month yet: run `zipp run`, or add dump files to reddit.dumps_dir"
+        )
+    return Input(upstream.name, [platform.lake.current(upstream.name, m) for m in months])
+
+
+def _config(artifact: Artifact, platform: Platform) -> dict[str, Any]:
+    if artifact.sql is not None:
+        settings = artifact.sql.contract.settings
+        return {name: _plain(platform.settings.value(path)) for name, path in settings.items()}
+    return {
+        name: platform.settings.section(kind).outcome_values()
+        for name, kind in artifact.sections.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | frozenset | set) else value
+
+
+def _skip_reason(artifact: Artifact, expected: Expected) -> str | None:
+    for name, entry in expected.inputs.items():
+        if entry.skipped and name not in artifact.optional:
+            reason = entry.skipped
+            return reason if reason.startswith("needs ") else f"needs {name}, which was skipped: {reason}"
+    return None
+
+
+def _run_body(
+    artifact: Artifact,
+    expected: Expected,
+    draft: Draft,
+    tracker: Tracker,
+    platform: Platform,
+    catalogue: Catalogue,
+) -> Summary:
+    if artifact.sql is not None:
+        return _run_sql(artifact, expected, draft, platform, catalogue)
+    arguments: dict[str, Any] = {}
+    by_type: dict[Any, Any] = {
+        Inputs: Inputs(expected.inputs),
+        Draft: draft,
+        Tracker: tracker,
+        Warehouse: platform.warehouse,
+        Registry: platform.registry,
+        Compute: platform.compute,
+        Platform: platform,
+        Progress: platform.progress,
+    }
+    for name, kind in artifact.parameters.items():
+        if name in artifact.sections:
+            arguments[name] = platform.settings.section(kind)
+        elif kind in by_type:
+            arguments[name] = by_type[kind]
+        else:
+            raise TypeError(f"{artifact.name}: nothing is known to pass as {name}: {kind}")
+    return artifact.function(**arguments)
+
+
+def _run_sql(
+    artifact: Artifact,
+    expected: Expected,
+    draft: Draft,
+    platform: Platform,
+    catalogue: Catalogue,
+) -> Summary:
+    assert artifact.sql is not None
+    files = {name: entry.files() for name, entry in expected.inputs.items()}
+    empty = {n: c for n in artifact.inputs if (c := catalogue[n].contract) is not None}
+    with platform.warehouse.connect() as connection:
+        rows = sql_models.run_model(
+            artifact.sql, files, empty, expected.config, connection, draft.directory
+        )
+    return Summary(rows=rows)
+
+
+def _run_checks(
+    artifact: Artifact,
+    expected: Expected,
+    draft: Draft,
+    platform: Platform,
+    skipped: str | None,
+) -> tuple[CheckReport, ...]:
+    reports = []
+    if artifact.contract is not None:
+        outcome = _skipped_check(skipped) or _check_contract(
+            artifact, expected, draft, platform.reports
+        )
+        reports.append(CheckReport("contract", True, outcome))
+    for entry in artifact.checks:
+        outcome = _skipped_check(skipped) or entry.function(draft, Inputs(expected.inputs))
+        reports.append(CheckReport(entry.name, entry.blocking, outcome))
+    return tuple(reports)
+
+
+def _skipped_check(skipped: str | None) -> CheckOutcome | None:
+    return CheckOutcome(True, f"nothing to check: {skipped}") if skipped else None
+
+
+def _check_contract(
+    artifact: Artifact, expected: Expected, draft: Draft, reports: Path
+) -> CheckOutcome:
+    """The table's Great Expectations suite; its page goes to the Data Docs folder."""
+    assert artifact.contract is not None
+    related = {name: entry.files() for name, entry in expected.inputs.items()}
+    result = contracts.validate(artifact.contract, draft.files(), related)
+    name = artifact.name if draft.partition is None else f"{artifact.name}-{draft.partition}"
+    page = reports / "data_docs" / f"{name}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(result.html)
+    return CheckOutcome(
+        result.passed,
+        result.summary(),
+        {
+            "tests": len(result.results),
+            "failed": sum(not r.passed for r in result.results),
+            "data_docs": page.as_uri(),
+        },
+        "error" if result.blocking_failures else "warn",
+    )
+
+
+def _log(tracker: Tracker, version: Version, summary: Summary, seconds: float) -> None:
+    tracker.tag({"zipp.lake_version": version.id})
+    numbers = _numbers(summary.metadata) | {"seconds": seconds, "bytes": version.manifest.size}
+    if summary.rows is not None:
+        numbers["rows"] = summary.rows
+    tracker.log_metrics(numbers)
+
+
+def _numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _run_tags(
+    artifact: Artifact, partition: str | None, expected: Expected, run_id: str | None
+) -> dict[str, str]:
+    return {
+        "zipp.asset": artifact.name,
+        "zipp.partition": partition or "",
+        "zipp.code_version": expected.code_version,
+        "zipp.data_version": expected.data_version,
+        "zipp.inputs": json.dumps([ref.to_json() for ref in expected.refs])[:5000],
+        "dagster.run_id": run_id or "",
+    }
+
+
+def _column_lineage(artifact: Artifact, catalogue: Catalogue) -> dict[str, list[list[str]]]:
+    if artifact.sql is None:
+        return {}
+    schemas = {}
+    for name in artifact.inputs:
+        contract = catalogue[name].contract
+        if contract is not None:
+            schemas[name] = list(contract.column_types)
+    return artifact.sql.column_lineage(schemas)
+
+
+def _report_to_json(report: CheckReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "blocking": report.blocking,
+        "passed": report.outcome.passed,
+        "severity": report.outcome.severity,
+        "description": report.outcome.description,
+        "metadata": dict(report.outcome.metadata),
+    }
+
+
+def _report_from_json(entry: Mapping[str, Any]) -> CheckReport:
+    outcome = CheckOutcome(
+        entry["passed"], entry["description"], entry["metadata"], entry["severity"]
+    )
+    return CheckReport(entry["name"], entry["blocking"], outcome)
+
+
+def _topological(artifacts: Mapping[str, Artifact]) -> list[str]:
+    from graphlib import TopologicalSorter
+
+    graph = {name: set(artifact.inputs) for name, artifact in sorted(artifacts.items())}
+    return list(TopologicalSorter(graph).static_order())
+

@@ -1,0 +1,291 @@
+"""MLflow, called directly: one run a materialisation, models as files, aliases for who is champion.
+
+The lake holds the bytes that the platform reads; a registered model version carries the same
+files (safetensors and config, never a pickle), its metrics, and the lake version as a tag. The
+alias `champion` decides what everything downstream pins; `previous` is where a rollback goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+PREVIOUS = "previous"
+METRICS_A_BATCH = 500
+
+
+class RegistryError(Exception):
+    """A model or alias is not there; the message says what is."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version: its number, the lake version that holds its bytes, its aliases."""
+
+    name: str
+    version: int
+    lake_version: str
+    asset: str
+    run_id: str | None
+    aliases: tuple[str, ...]
+    created: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One open MLflow run."""
+
+    registry: Registry
+    run_id: str
+
+    def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str = "step") -> None:
+        """Logs curves, batched: one row a step, keys are metric names."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(key, float(value), now, int(row.get(step_key, position)))
+            for position, row in enumerate(rows)
+            for key, value in row.items()
+            if key != step_key and isinstance(value, int | float)
+        ]
+        for start in range(0, len(metrics), METRICS_A_BATCH):
+            batch = metrics[start : start + METRICS_A_BATCH]
+            self.registry.client.log_batch(self.run_id, metrics=batch)
+
+    def log_metrics(self, values: Mapping[str, float]) -> None:
+        """Logs single numbers in one call."""
+        self.log_history([values])
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        """Adds tags in one call."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(key, str(value)[:5000]) for key, value in values.items()]
+        self.registry.client.log_batch(self.run_id, tags=tags)
+
+
+class Registry:
+    """The MLflow tracking store and model registry of one ZIPP_HOME or of a server."""
+
+    def __init__(self, tracking_uri: str, experiment: str, artifact_root: Path) -> None:
+        self.tracking_uri = tracking_uri
+        self.experiment = experiment
+        self.artifact_root = artifact_root
+
+    @classmethod
+    def local(cls, folder: Path, tracking_uri: str | None, experiment: str) -> Registry:
+        """A SQLite store below a folder, unless a URI is given."""
+        uri = tracking_uri or f"sqlite:///{folder / 'mlflow.db'}"
+        return cls(uri, experiment, folder / "artifacts")
+
+    @cached_property
+    def client(self) -> Any:
+        """MLflow's client; imported here, because that takes seconds."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        if self.tracking_uri.startswith("sqlite:///"):
+            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(
+                parents=True, exist_ok=True
+            )
+        return mlflow.MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """The experiment's id; created with local artifact storage where it is new."""
+        found = self.client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        location = self.artifact_root.as_uri() if self.tracking_uri.startswith("sqlite") else None
+        return str(self.client.create_experiment(self.experiment, artifact_location=location))
+
+    @contextmanager
+    def run(
+        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> Iterator[Tracker]:
+        """One run a materialisation, ended as FINISHED or FAILED whatever happens."""
+        from mlflow.entities import Param
+
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        tracker = Tracker(self, run.info.run_id)
+        flat = [Param(key, str(value)[:6000]) for key, value in _flat(params).items()]
+        status = "FAILED"
+        try:
+            for start in range(0, len(flat), 100):
+                self.client.log_batch(tracker.run_id, params=flat[start : start + 100])
+            yield tracker
+            status = "FINISHED"
+        finally:
+            self.client.set_terminated(tracker.run_id, status)
+
+    def register(
+        self,
+        tracker: Tracker,
+        name: str,
+        directory: Path,
+        *,
+        asset: str,
+        lake_version: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> ModelVersion:
+        """Registers a version's files as the next version of a model, alias `challenger`.
+
+        Raises:
+            RegistryError: if the directory holds a pickle.
+        """
+        from mlflow.entities import LoggedModelStatus, Metric
+
+        pickles = [p for p in directory.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+        if pickles:
+            raise RegistryError(f"{pickles[0]} is not registered: models are safetensors and JSON")
+        model = self.client.create_logged_model(
+            experiment_id=self.experiment_id,
+            name=name,
+            source_run_id=tracker.run_id,
+            tags={"zipp.asset": asset, "zipp.lake_version": lake_version, **tags},
+            model_type="zipp",
+        )
+        self.client.log_model_artifacts(model.model_id, str(directory))
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        now = int(time.time() * 1000)
+        entries = [
+            Metric(key, float(value), now, 0, model_id=model.model_id, run_id=tracker.run_id)
+            for key, value in metrics.items()
+        ]
+        if entries:
+            self.client.log_batch(tracker.run_id, metrics=entries[:METRICS_A_BATCH])
+        self._ensure_model(name)
+        version = self.client.create_model_version(
+            name,
+            source=model.artifact_location,
+            run_id=tracker.run_id,
+            tags={"zipp.asset": asset, "zipp.lake_version": lake_version, **tags},
+            model_id=model.model_id,
+        )
+        self.client.set_registered_model_alias(name, CHALLENGER, version.version)
+        return self.get(name, int(version.version))
+
+    def names(self) -> list[str]:
+        """All registered models."""
+        return sorted(model.name for model in self.client.search_registered_models())
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions of a model, oldest first; empty for an unknown model."""
+        aliases = self._aliases(name)
+        found = self.client.search_model_versions(f"name='{name}'")
+        return sorted(
+            (_model_version(entry, aliases) for entry in found), key=lambda entry: entry.version
+        )
+
+    def get(self, name: str, version: int) -> ModelVersion:
+        """One version of a model."""
+        return _model_version(
+            self.client.get_model_version(name, str(version)), self._aliases(name)
+        )
+
+    def by_alias(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that an alias points to, None where it does not exist."""
+        version = {a: v for v, names in self._aliases(name).items() for a in names}.get(alias)
+        return None if version is None else self.get(name, version)
+
+    def by_lake_version(self, name: str, lake_version: str) -> ModelVersion | None:
+        """The registered version whose bytes are a version of the lake."""
+        return next((v for v in self.versions(name) if v.lake_version == lake_version), None)
+
+    def promote(self, name: str, version: int, *, who: str, why: str) -> ModelVersion:
+        """Makes a version the champion; the champion before becomes `previous`."""
+        known = [entry.version for entry in self.versions(name)]
+        if version not in known:
+            listed = ", ".join(map(str, known)) or "none"
+            raise RegistryError(f"{name} has no version {version}; it has: {listed}")
+        before = self.by_alias(name, CHAMPION)
+        if before is not None and before.version == version:
+            return before
+        if before is not None:
+            self.client.set_registered_model_alias(name, PREVIOUS, str(before.version))
+        self.client.set_registered_model_alias(name, CHAMPION, str(version))
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
+        for key, value in {"who": who, "why": why, "when": stamp}.items():
+            self.client.set_model_version_tag(name, str(version), f"zipp.promoted.{key}", value)
+        return self.get(name, version)
+
+    def rollback(self, name: str, *, who: str, why: str) -> ModelVersion:
+        """Makes the previous champion the champion again."""
+        previous = self.by_alias(name, PREVIOUS)
+        if previous is None:
+            raise RegistryError(f"{name} has no previous champion to roll back to")
+        return self.promote(name, previous.version, who=who, why=f"rollback: {why}")
+
+    def protected_lake_versions(self) -> frozenset[str]:
+        """The lake versions that any alias points to: `zipp prune` spares them."""
+        return frozenset(
+            entry.lake_version
+            for name in self.names()
+            for entry in self.versions(name)
+            if entry.aliases
+        )
+
+    def _ensure_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _aliases(self, name: str) -> dict[int, tuple[str, ...]]:
+        """Version number → its aliases."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            aliases = self.client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return {}
+        found: dict[int, list[str]] = {}
+        for alias, version in aliases.items():
+            found.setdefault(int(version), []).append(alias)
+        return {version: tuple(sorted(names)) for version, names in found.items()}
+
+
+def _model_version(entry: Any, aliases: Mapping[int, tuple[str, ...]]) -> ModelVersion:
+    return ModelVersion(
+        name=entry.name,
+        version=int(entry.version),
+        lake_version=entry.tags.get("zipp.lake_version", ""),
+        asset=entry.tags.get("zipp.asset", ""),
+        run_id=entry.run_id,
+        aliases=aliases.get(int(entry.version), ()),
+        created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+        tags=dict(entry.tags),
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,175 @@
+"""SQL models: one `.sql` file a table, its contract beside it, loaded as artifacts.
+
+A model is one plain DuckDB query. It names its inputs as bare tables, and settings as
+`getvariable('name')`, so that it also runs in a DuckDB shell. sqlglot gives the inputs, the
+column lineage and the code version (of the normalised tree: comments and layout do not count).
+This is not dbt: no macros, no incremental strategies; a monthly model is a partitioned asset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zipp_dagster.platform.contracts import Contract, load_contract, scan
+
+PART = "part-0.parquet"
+
+
+class SqlModelError(Exception):
+    """A model cannot be loaded or run; the message names the file and what to change."""
+
+
+@dataclass(frozen=True)
+class SqlModel:
+    """A parsed model: its query, contract, inputs and code version."""
+
+    name: str
+    path: Path
+    query: str
+    contract: Contract
+    inputs: tuple[str, ...]
+    variables: tuple[str, ...]
+    code_version: str
+
+    def column_lineage(self, schemas: Mapping[str, Sequence[str]]) -> dict[str, list[list[str]]]:
+        """Output column → [input table, input column] pairs, by sqlglot.
+
+        `schemas` has the columns of the inputs. Takes some tens of milliseconds a column: called
+        when a model is materialised, not when it is loaded.
+        """
+        import sqlglot
+        from sqlglot.lineage import lineage
+
+        schema = {table: dict.fromkeys(columns, "VARCHAR") for table, columns in schemas.items()}
+        tree = sqlglot.parse_one(self.query, dialect="duckdb")
+        found: dict[str, list[list[str]]] = {}
+        for column in self.contract.columns:
+            node = lineage(column.name, tree, schema=schema, dialect="duckdb")
+            sources = set()
+            for leaf in node.walk():
+                if not leaf.downstream and isinstance(leaf.source, sqlglot.exp.Table):
+                    sources.add((leaf.source.name, leaf.name.rsplit(".", 1)[-1].strip('"')))
+            found[column.name] = [list(source) for source in sorted(sources)]
+        return found
+
+
+def load_models(folder: Path) -> list[SqlModel]:
+    """Loads every `.sql` below a folder; fails on a missing contract or a second statement."""
+    return [load_model(path) for path in sorted(folder.rglob("*.sql"))]
+
+
+def load_model(path: Path) -> SqlModel:
+    """Loads one model and checks its contract against the query.
+
+    Raises:
+        SqlModelError: on a syntax error, a missing contract, undeclared variables, or output
+            columns that differ from the contract's.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    beside = path.with_suffix(".yml")
+    if not beside.is_file():
+        raise SqlModelError(f"{path} has no contract: write {beside.name} beside it")
+    contract = load_contract(beside)
+    if contract.name != path.stem:
+        raise SqlModelError(f"{beside}: name is {contract.name!r}, the model is {path.stem!r}")
+    query = path.read_text()
+    try:
+        statements = [s for s in sqlglot.parse(query, dialect="duckdb") if s is not None]
+    except sqlglot.ParseError as error:
+        raise SqlModelError(f"{path}: {error}") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise SqlModelError(f"{path} must hold one SELECT, and nothing else")
+    tree = statements[0]
+    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
+    inputs = tuple(sorted({t.name for t in tree.find_all(exp.Table) if t.name} - ctes))
+    variables = _variables(tree)
+    undeclared = set(variables) - set(contract.settings)
+    if undeclared:
+        raise SqlModelError(
+            f"{path} reads getvariable({', '.join(sorted(undeclared))}): name the setting under "
+            f"`settings:` in {beside.name}"
+        )
+    _check_columns(path, tree, contract)
+    normal = tree.sql(dialect="duckdb", comments=False, normalize=True)
+    version = hashlib.sha256(normal.encode()).hexdigest()[:16]
+    return SqlModel(path.stem, path, query, contract, inputs, variables, version)
+
+
+def check_references(models: Sequence[SqlModel], others: Sequence[str]) -> None:
+    """Fails on an input that is neither a model nor one of the other assets."""
+    known = {model.name for model in models} | set(others)
+    for model in models:
+        for name in model.inputs:
+            if name not in known:
+                near = ", ".join(sorted(known))
+                raise SqlModelError(f"{model.path} reads {name!r}, which no asset makes; known: {near}")
+        for name in model.contract.optional:
+            if name not in model.inputs:
+                raise SqlModelError(
+                    f"{model.path.with_suffix('.yml')}: optional {name!r} is not an input of the query"
+                )
+        for name in model.contract.related_tables() - set(model.inputs):
+            raise SqlModelError(
+                f"{model.path.with_suffix('.yml')}: a relationship to {name!r}, which the query does not read"
+            )
+
+
+def run_model(
+    model: SqlModel,
+    inputs: Mapping[str, Sequence[Path]],
+    empty: Mapping[str, Contract],
+    variables: Mapping[str, Any],
+    connection: Any,
+    out: Path,
+) -> int:
+    """Runs a model over Parquet files and writes `part-0.parquet`; returns its rows.
+
+    `empty` has the contracts of the inputs that were skipped: they are read as empty tables.
+    """
+    for name in model.inputs:
+        files = inputs.get(name) or ()
+        body = f"SELECT * FROM {scan(files)}" if files else empty[name].empty_table_sql()
+        connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {body}')
+    for name, value in variables.items():
+        connection.execute(f"SET VARIABLE {name} = {_literal(value)}")
+    target = str(out / PART).replace("'", "''")
+    query = model.query.strip().rstrip(";")
+    rows = connection.execute(f"COPY ({query}\n) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+    return int(rows.fetchone()[0])
+
+
+def _variables(tree: Any) -> tuple[str, ...]:
+    from sqlglot import exp
+
+    names = set()
+    for call in tree.find_all(exp.Anonymous, exp.Func):
+        if call.sql_name().lower() == "getvariable" or getattr(call, "name", "").lower() == "getvariable":
+            argument = call.expressions[0] if call.expressions else call.this
+            names.add(argument.name)
+    return tuple(sorted(names))
+
+
+def _check_columns(path: Path, tree: Any, contract: Contract) -> None:
+    selected = tree.named_selects
+    promised = [column.name for column in contract.columns]
+    if "*" not in selected and selected != promised:
+        raise SqlModelError(f"{path} selects {selected}, its contract promises {promised}")
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple | frozenset | set):
+        ordered = sorted(value) if isinstance(value, frozenset | set) else value
+        return "[" + ", ".join(_literal(item) for item in ordered) + "]"
+    if value is None:
+        return "NULL"
+    return "'" + str(value).replace("'", "''") + "'"
