@@ -1,0 +1,209 @@
+"""Rates of reading a monthly comment dump: ours to Parquet beside the routes that people take.
+
+Generates its dump (2 GiB window, like the archives') unless `--file` names one, and runs every
+route in a process of its own, so that each peak of memory is its own. Asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zstandard
+
+from zipp_dagster.reddit.dumps import MAX_WINDOW, dump_file, read_blocks
+from zipp_dagster.reddit.ingest import dump_to_parquet
+from zipp_dagster.reddit.prefetch import prefetch
+from zipp_dagster.reddit.pseudonyms import Pseudonymizer
+from zipp_dagster.reddit.records import LineDecoder
+
+WORDS = tuple(
+    str.split(
+        "the a to of and i it is that you in was for on not have but they with be this are just "
+        "like what people my so me do if can about there one time know think would get right also "
+        "out good game really never always because thing picture music water light paint friend"
+    )
+)
+CHUNK = 128 * 1024 * 1024
+
+
+def generate(path: Path, lines: int, window_log: int) -> None:
+    """Writes comments of about 1.2 KB a line, with the fields of the late 2010s."""
+    rng = random.Random(7)
+    options = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log)
+    authors = [f"user_{rng.randrange(10**9)}" for _ in range(max(10, lines // 12))]
+    with (
+        path.open("wb") as file,
+        zstandard.ZstdCompressor(compression_params=options).stream_writer(file) as stream,
+    ):
+        for number in range(lines):
+            stream.write(json.dumps(_comment(rng, number, rng.choice(authors))).encode() + b"\n")
+
+
+def _comment(rng: random.Random, number: int, author: str) -> dict[str, object]:
+    identifier = f"e{number:06x}"
+    created = 1_546_300_800 + number * 2_000_000 // (number + 1_000_000)
+    return {
+        "all_awardings": [],
+        "archived": True,
+        "associated_award": None,
+        "author": author,
+        "author_created_utc": created - 10_000_000,
+        "author_flair_background_color": None,
+        "author_flair_css_class": None,
+        "author_flair_richtext": [],
+        "author_flair_text": None,
+        "author_flair_type": "text",
+        "author_fullname": f"t2_{number:x}",
+        "author_premium": False,
+        "body": " ".join(rng.choices(WORDS, k=min(400, int(rng.expovariate(1 / 35)) + 2))),
+        "can_gild": True,
+        "collapsed": False,
+        "collapsed_reason": None,
+        "controversiality": 0,
+        "created_utc": created,
+        "distinguished": None,
+        "edited": False,
+        "gilded": 0,
+        "gildings": {"gid_1": 0, "gid_2": 0, "gid_3": 0},
+        "id": identifier,
+        "is_submitter": False,
+        "link_id": f"t3_a{number // 40:05x}",
+        "locked": False,
+        "no_follow": True,
+        "parent_id": f"t1_e{max(0, number - 3):06x}",
+        "permalink": f"/r/community_{number % 997}/comments/a{number // 40:05x}/a/{identifier}/",
+        "removal_reason": None,
+        "retrieved_on": created + 3_000_000,
+        "score": rng.randrange(-5, 90),
+        "send_replies": True,
+        "stickied": False,
+        "subreddit": f"community_{number % 997}",
+        "subreddit_id": f"t5_{number % 997:x}",
+        "subreddit_name_prefixed": f"r/community_{number % 997}",
+        "subreddit_type": "public",
+        "total_awards_received": 0,
+        "treatment_tags": [],
+    }
+
+
+def zstd_alone(path: Path) -> int:
+    """Decompression and nothing else; the limit of every route."""
+    frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(256 * 1024):
+            size += len(frame.decompress(chunk))
+    return size
+
+
+def stdlib_json(path: Path) -> int:
+    """The customary script: 128 MB chunks, decode, split, json.loads of every line."""
+    lines = 0
+    with path.open("rb") as file:
+        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(file)
+        rest = ""
+        while chunk := reader.read(CHUNK):
+            pieces = (rest + chunk.decode("utf-8", "ignore")).split("\n")
+            for line in pieces[:-1]:
+                record = json.loads(line)
+                lines += bool(record["author"] and record["body"])
+            rest = pieces[-1]
+    return lines
+
+
+def parse_only(path: Path) -> int:
+    """Ours without columns and files: decompression and typed records."""
+    decoder = LineDecoder("comments")
+    return sum(len(decoder.block(block)[0]) for block in prefetch(read_blocks(path)))
+
+
+def to_parquet(path: Path) -> int:
+    """Ours, complete: pseudonyms, filters, Parquet with bodies."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as out:
+        report = dump_to_parquet(dump_file(path), Path(out), Pseudonymizer(bytes(32)))
+    return report.kept
+
+
+def _measured(route: Callable[[Path], int], path: Path, results: multiprocessing.Queue) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    route(path)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    results.put((time.perf_counter() - wall, time.process_time() - cpu, peak))
+
+
+def measure(route: Callable[[Path], int], path: Path) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak MiB of a route, in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=_measured, args=(route, path, results))
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"{route.__name__} on {path} ended with exit code {process.exitcode}")
+    return results.get()
+
+
+def run(lines: int, file: Path | None) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        long = file or Path(folder) / "RC_2019-01.zst"
+        if file is None:
+            generate(long, lines, 31)
+        small = Path(folder) / "RC_2019-02.zst"
+        generate(small, lines, 23)
+        megabytes = zstd_alone(long) / 1e6
+        routes = (zstd_alone, stdlib_json, parse_only, to_parquet)
+        seconds, cpu, peak = {}, {}, {}
+        for route in routes:
+            name = route.__name__
+            seconds[name], cpu[name], peak[name] = measure(route, long)
+        small_peak = measure(to_parquet, small)[2]
+    results = [
+        _result(
+            "parquet_vs_stdlib_parse", seconds["stdlib_json"] / seconds["to_parquet"], "x", ">= 4"
+        ),
+        _result("parse_vs_zstd", seconds["zstd_alone"] / seconds["parse_only"], "x", None),
+        _result("peak_rss_mib_long", peak["to_parquet"], "MiB", "<= 2662"),
+        _result("peak_rss_mib_small", small_peak, "MiB", "<= 600"),
+        _result("json_mb", megabytes, "MB", None),
+    ]
+    for name in seconds:
+        results.append(_result(f"{name}_mb_per_s", megabytes / seconds[name], "MB/s", None))
+        results.append(_result(f"{name}_cpu_s", cpu[name], "s", None))
+    machine = {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    return {"benchmark": "ingest", "machine": machine, "results": results}
+
+
+def _result(name: str, value: float, unit: str, target: str | None) -> dict[str, object]:
+    return {"name": name, "value": round(value, 3), "unit": unit, "target": target}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=60_000, help="lines of the generated dump")
+    parser.add_argument("--file", type=Path, help="a monthly comment dump to measure instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    arguments = parser.parse_args()
+    document = run(arguments.lines, arguments.file)
+    if arguments.json:
+        print(json.dumps(document, indent=1))
+        return
+    for row in document["results"]:  # type: ignore[attr-defined]
+        print(f"{row['name']:28} {row['value']:>12,} {row['unit']:6} {row['target'] or ''}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Settings of the `reddit` section: where dumps and media are, the key, the reviewed lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from zipp_dagster.reddit.name_lists import packaged_names
+from zipp_dagster.section import Section
+
+
+class RedditSettings(Section):
+    """What is read, under which key authors become pseudonyms, and which lists flag content."""
+
+    dumps_dir: Path | None = Field(
+        None, description="Folder of RC_/RS_YYYY-MM.zst files; empty: the sample world's own dumps."
+    )
+    media_dir: Path | None = Field(
+        None, description="Folder of the images that submissions point to; empty: no media."
+    )
+    pseudonym_key: SecretStr | None = Field(
+        None,
+        description="Secret (16 characters or more) that turns user names into pseudonyms; "
+        "empty: a key file is generated outside the lake.",
+    )
+    pseudonym_key_file: Path | None = Field(
+        None, description="Where the generated key is kept; empty: beside the lake, never in it."
+    )
+    erasures_file: Path | None = Field(
+        None, description="JSON-lines file of tombstones; empty: beside the lake."
+    )
+    bots: tuple[str, ...] = Field(
+        default_factory=lambda: packaged_names("bots.txt"),
+        description="Account names (lower case) whose records are flagged as automatic.",
+    )
+    sensitive_communities: tuple[str, ...] = Field(
+        default_factory=lambda: packaged_names("sensitive_communities.txt"),
+        description="Communities (lower case) on health, sexuality, religion, politics or crisis "
+        "support: kept out of evidence unless allowed.",
+    )
+    max_image_mib: int = Field(
+        20, ge=1, le=512, description="Image files larger than this many MiB are refused."
+    )
+    max_image_megapixels: int = Field(
+        50, ge=1, le=1000, description="Images with more million pixels than this are refused."
+    )

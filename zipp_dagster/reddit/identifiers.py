@@ -1,0 +1,117 @@
+"""Sets of 64-bit identifiers too large for Python sets: seen record ids, distinct pseudonyms."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Identifiers = NDArray[np.uint64]
+
+_CHUNK_BITS = 16
+_DENSE_FROM = 4096  # sorted uint16 entries that need as many bytes as a bitmap of 2^16 bits
+_MAX_BASE36 = 12  # 36^12 < 2^63
+
+
+def id_numbers(ids: list[str]) -> Identifiers:
+    """One 64-bit number an id: its base-36 value, as Reddit counts; a hash for any other text."""
+    joined = "".join(ids)
+    plain = (
+        joined.isascii()
+        and joined.isalnum()
+        and joined == joined.lower()
+        and max(map(len, ids)) <= _MAX_BASE36
+        and " 0" not in " " + " ".join(ids)
+    )
+    if plain:
+        return np.array([int(text, 36) for text in ids], dtype=np.uint64)
+    return np.array([_id_number(text) for text in ids], dtype=np.uint64)
+
+
+def _id_number(text: str) -> int:
+    counted = text.isascii() and text.isalnum() and text == text.lower()
+    if counted and len(text) <= _MAX_BASE36 and text[0] != "0":
+        return int(text, 36)
+    digest = blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") | 1 << 63  # counted ids never reach the highest bit
+
+
+class SeenIds:
+    """The ids of a file so far: compressed by the fact that Reddit counts its ids upwards.
+
+    Ids are grouped by their high bits; a group is a sorted array while it is sparse and a bitmap
+    when dense. A month of 300 M ids takes about 100 MB.
+    """
+
+    def __init__(self) -> None:
+        self._sparse: dict[int, NDArray[np.uint16]] = {}
+        self._bitmaps: dict[int, NDArray[np.uint8]] = {}
+
+    def add(self, numbers: Identifiers) -> NDArray[np.bool_]:
+        """Adds ids in order; True where an id was there before, or earlier in `numbers`."""
+        order = np.argsort(numbers, kind="stable")
+        ordered = numbers[order]
+        repeated = np.zeros(len(numbers), dtype=bool)
+        repeated[1:] = ordered[1:] == ordered[:-1]
+        high = ordered >> np.uint64(_CHUNK_BITS)
+        low = (ordered & np.uint64((1 << _CHUNK_BITS) - 1)).astype(np.uint16)
+        bounds = [0, *(np.flatnonzero(high[1:] != high[:-1]) + 1).tolist(), len(high)]
+        for start, end in pairwise(bounds):
+            if start == end:
+                continue
+            repeated[start:end] |= self._add_chunk(int(high[start]), low[start:end])
+        result = np.zeros(len(numbers), dtype=bool)
+        result[order] = repeated
+        return result
+
+    def _add_chunk(self, key: int, low: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        bitmap = self._bitmaps.get(key)
+        if bitmap is not None:
+            byte, bit = low >> 3, np.left_shift(1, low & 7).astype(np.uint8)
+            known = (bitmap[byte] & bit) != 0
+            np.bitwise_or.at(bitmap, byte, bit)
+            return known
+        held = self._sparse.get(key)
+        if held is None:
+            known = np.zeros(len(low), dtype=bool)
+            held = np.unique(low)
+        else:
+            place = np.minimum(np.searchsorted(held, low), len(held) - 1)
+            known = held[place] == low
+            held = np.union1d(held, low)
+        if len(held) < _DENSE_FROM:
+            self._sparse[key] = held
+        else:
+            self._sparse.pop(key, None)
+            bits = np.zeros(1 << _CHUNK_BITS, dtype=np.uint8)
+            bits[held] = 1
+            self._bitmaps[key] = np.packbits(bits, bitorder="little")
+        return known
+
+
+class DistinctIds:
+    """Counts distinct 64-bit identifiers: 8 bytes each, merged now and then."""
+
+    def __init__(self, merge_at: int = 2_000_000) -> None:
+        self._merged: Identifiers = np.empty(0, dtype=np.uint64)
+        self._waiting: list[Identifiers] = []
+        self._held = 0
+        self._merge_at = merge_at
+
+    def add(self, numbers: Identifiers) -> None:
+        """Adds identifiers, repeated ones as well."""
+        fresh = np.unique(numbers)
+        self._waiting.append(fresh)
+        self._held += len(fresh)
+        if self._held >= self._merge_at:
+            self._merge()
+
+    def _merge(self) -> None:
+        self._merged = np.unique(np.concatenate([self._merged, *self._waiting]))
+        self._waiting, self._held = [], 0
+
+    def __len__(self) -> int:
+        self._merge()
+        return len(self._merged)
