@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pyarrow as pa
+import pytest
+
+from tests.zipbench.worlds import cases_table, generated_table, png, scores_table
+from zipp_dagster.zipbench import svg
+from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.gallery import build_gallery, small_png
+from zipp_dagster.zipbench.leaderboard import build_leaderboard
+from zipp_dagster.zipbench.report import Curve, LineageRow, ReportData, write_report
+
+SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
+METHODS = ("no_persona", "zipp_0shot", "mismatched")
+PERSONA = "I collect <b>tin</b> robots."
+
+
+def world(clip_i: bool = True):
+    users = range(6)
+    cases = cases_table([(f"c{u}", u, f"sha{u}" if clip_i else None) for u in users])
+    made = generated_table({(f"c{u}", m): png() for u in users for m in METHODS}, "a fox at dawn")
+    score = {"no_persona": 0.5, "zipp_0shot": 0.6, "mismatched": 0.52}
+    scores = scores_table(
+        [
+            (f"c{u}", u, m, score[m] + (u / 100 if m == "zipp_0shot" else 0) if clip_i else None)
+            for u in users
+            for m in METHODS
+        ]
+    )
+    references = {f"sha{u}": png((10, 20, 200)) for u in users} if clip_i else {}
+    gallery = build_gallery(cases, made, references, dict.fromkeys(users, PERSONA), scores, 3)
+    return scores, gallery
+
+
+def data(synthetic: bool = True, clip_i: bool = True, **more) -> ReportData:
+    scores, gallery = world(clip_i)
+    return ReportData(
+        synthetic=synthetic,
+        profile="sample",
+        source="a test world",
+        created_at="2026-11-01 10:00 UTC",
+        leaderboard=build_leaderboard(scores, SETTINGS),
+        gallery=gallery,
+        **more,
+    )
+
+
+def write(tmp_path, report: ReportData, settings=SETTINGS) -> tuple[str, dict]:
+    path = write_report(report, tmp_path, settings)
+    assert path == tmp_path / "index.html"
+    return path.read_text(), json.loads((tmp_path / "scores.json").read_text())
+
+
+class Page(HTMLParser):
+    """Collects open tags and resources."""
+
+    VOID = ("meta", "img", "br", "link", "input", "line", "circle", "polyline")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing_from_anywhere(tmp_path):
+    html, _ = write(tmp_path, data())
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    assert "<script" not in html and "http" not in html
+
+
+def test_the_same_data_gives_the_same_bytes(tmp_path):
+    first = write(tmp_path / "a", data())[0]
+    assert first == write(tmp_path / "b", data())[0]
+
+
+def test_synthetic_data_is_labelled_and_says_what_the_own_persona_does(tmp_path):
+    html, scores = write(tmp_path, data())
+    assert "Synthetic data" in html and "(synthetic data)</title>" in html
+    own = scores["findings"][0]
+    assert (own["method"], own["baseline"]) == ("zipp_0shot", "mismatched")
+    assert own["value"] == pytest.approx(0.105)
+    assert own["sentence"].startswith("A person's own persona rather than somebody else's brings")
+    assert own["sentence"].replace("'", "&#39;") in html
+
+
+def test_every_score_on_the_page_is_in_the_json(tmp_path):
+    html, scores = write(tmp_path, data())
+    numbers = set()
+
+    def collect(value) -> None:
+        if isinstance(value, dict):
+            for entry in value.values():
+                collect(entry)
+        elif isinstance(value, list):
+            for entry in value:
+                collect(entry)
+        elif isinstance(value, float):
+            numbers.add(f"{abs(value):.3f}")
+
+    collect(scores)
+    body = re.sub(r"<style>.*?</style>|<svg.*?</svg>|src=\"[^\"]*\"", "", html, flags=re.S)
+    shown = set(re.findall(r"\d\.\d{3}", body))
+    assert shown and shown <= numbers
+
+
+def test_the_gallery_runs_from_the_largest_gain_to_the_smallest(tmp_path):
+    html, scores = write(tmp_path, data())
+    gains = [case["gain"] for case in scores["gallery"]["cases"]]
+    assert gains == pytest.approx([0.15, 0.13, 0.10])
+    assert "Not hand-picked" in html and html.count("posted by the person") == 3
+
+
+def test_other_peoples_text_is_escaped(tmp_path):
+    html, _ = write(tmp_path, data())
+    assert "<b>tin</b>" not in html and "&lt;b&gt;tin&lt;/b&gt;" in html
+
+
+def test_real_people_are_hidden_in_both_files_unless_allowed(tmp_path):
+    html, _ = write(tmp_path, data(synthetic=False))
+    text = html + (tmp_path / "scores.json").read_text()
+    assert "robots" not in text and "a fox" not in text and "data:image" not in text
+    assert "show_real_personas" in html and "Synthetic" not in html
+    allowed = ZipbenchSettings(bootstrap_replicates=200, show_real_personas=True)
+    html, _ = write(tmp_path, data(synthetic=False), allowed)
+    assert "robots" in html and "do not pass this page" in html
+
+
+def test_without_reference_pictures_the_page_says_so_and_shows_no_clip_i(tmp_path):
+    html, scores = write(tmp_path, data(clip_i=False))
+    assert "no reference pictures" in html and scores["leaderboard"]["metrics"] == [
+        "rouge_l",
+        "prompt_truncated",
+    ]
+    assert scores["findings"] == [] and "No reference picture." in html
+
+
+def test_an_empty_report_names_every_missing_part_with_its_reason(tmp_path):
+    empty = ReportData(True, "sample", "nothing", "now", skipped={"curves": "no training ran"})
+    html, scores = write(tmp_path, empty)
+    reasons = {entry["part"]: entry["reason"] for entry in scores["skipped"]}
+    assert reasons["curves"] == "no training ran" and len(reasons) == 11
+    assert "no training ran" in html
+    with pytest.raises(ValueError, match="skipped names 'curve'"):
+        write_report(ReportData(True, "p", "s", "t", skipped={"curve": "x"}), tmp_path)
+
+
+def test_curves_lineage_and_other_tables_show_and_a_value_that_is_not_a_number_is_a_gap(tmp_path):
+    html, scores = write(
+        tmp_path,
+        data(
+            curves=[
+                Curve("loss", "epoch", "loss", {"train": [(1, 2.0), (2, float("nan")), (3, 1.0)]})
+            ],
+            lineage=[LineageRow("leaderboard", None, "abcdef0123456789", "run-1", "2026-11-01")],
+            encoder_ablation=pa.table(
+                {"encoder": ["GATv2"], "hits_at_50": [0.331], "lift": [None]}
+            ),
+        ),
+    )
+    assert scores["curves"][0]["series"]["train"][1] == [2, None]
+    assert "abcdef012345</code>" in html and "0.331" in html and "<title>loss</title>" in html
+
+
+def test_axes_have_round_ticks_and_survive_equal_values():
+    axis = svg.make_axis([0.41, 0.48, None])
+    assert axis.ticks == pytest.approx((0.42, 0.44, 0.46, 0.48))
+    assert svg.make_axis([0.2, 0.2]).place(0.2) == pytest.approx(0.5)
+    assert svg.make_axis([0.0]) is not None and svg.make_axis([None]) is None
+    assert 0.0 in svg.make_axis([0.2, 0.3], zero=True).ticks
+
+
+def test_pictures_are_embedded_as_small_pngs_whatever_their_format():
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (900, 300)).save(buffer, "JPEG")
+    small = Image.open(BytesIO(small_png(buffer.getvalue(), 320)))
+    assert (small.format, small.size) == ("PNG", (320, 107))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from zipp_dagster.zipbench.statistics import (
+    Bootstrap,
+    binomial_test,
+    mean_interval,
+    paired_difference,
+    relative_lift,
+    resample_counts,
+    wilson_interval,
+)
+
+FAST = Bootstrap(replicates=400, confidence=0.95, seed=3)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    values, users = np.arange(20.0), np.arange(20)
+    assert mean_interval(values, users, FAST) == mean_interval(values, users, FAST)
+    assert mean_interval(values, users, FAST) != mean_interval(
+        values, users, Bootstrap(400, 0.95, 4)
+    )
+
+
+def test_every_replicate_draws_as_many_users_as_there_are_and_chunks_do_not_matter(monkeypatch):
+    whole = np.concatenate(list(resample_counts(7, FAST)))
+    assert whole.shape == (400, 7) and (whole.sum(1) == 7).all()
+    monkeypatch.setattr("zipp_dagster.zipbench.statistics._CELLS_A_CHUNK", 70)
+    assert (np.concatenate(list(resample_counts(7, FAST))) == whole).all()
+
+
+def test_users_are_resampled_whole_so_repeating_a_users_case_does_not_narrow_the_interval():
+    values, users = np.random.default_rng(0).normal(size=30), np.arange(30)
+    once = mean_interval(values, users, FAST)
+    tenfold = mean_interval(np.repeat(values, 10), np.repeat(users, 10), FAST)
+    assert (tenfold.low, tenfold.high) == pytest.approx((once.low, once.high))
+
+
+def test_one_user_has_a_value_and_no_interval():
+    interval = mean_interval([1.0, 3.0], [5, 5], FAST)
+    assert (interval.value, interval.low, interval.high) == (2.0, None, None)
+    assert not interval.excludes_zero
+
+
+def test_values_that_are_not_numbers_and_empty_lists_are_errors():
+    with pytest.raises(ValueError, match="user 9"):
+        mean_interval([1.0, float("nan")], [8, 9], FAST)
+    with pytest.raises(ValueError, match="at least one case"):
+        mean_interval([], [], FAST)
+    with pytest.raises(ValueError, match="differ in number"):
+        paired_difference([1.0, 2.0], [1.0], [1, 2], FAST)
+
+
+def test_a_constant_gain_has_a_paired_interval_of_width_zero():
+    baseline = np.random.default_rng(0).normal(size=40)
+    gain = paired_difference(baseline + 0.25, baseline, np.arange(40), FAST)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert gain.excludes_zero
+
+
+def test_lift_is_the_ratio_of_means_and_undefined_over_a_baseline_that_is_not_positive():
+    lift = relative_lift([1.2, 2.4], [1.0, 2.0], [1, 2], FAST)
+    assert lift is not None and lift.value == pytest.approx(0.2)
+    assert (lift.low, lift.high) == pytest.approx((0.2, 0.2))
+    assert relative_lift([1.0, 1.0], [-1.0, 0.5], [1, 2], FAST) is None
+    assert (
+        relative_lift([1.0, 1.0], [-1.0, 2.0], [1, 2], FAST) is None
+    )  # some resamples are negative
+
+
+def test_the_bootstrap_covers_the_true_mean_in_about_95_of_100_worlds():
+    rng = np.random.default_rng(5)
+    users = np.repeat(np.arange(60), 2)
+    covered = 0
+    for world in range(300):
+        person = rng.normal(size=60)
+        values = 0.3 + person[users] + rng.normal(size=120)
+        interval = mean_interval(values, users, Bootstrap(400, 0.95, world))
+        covered += interval.low <= 0.3 <= interval.high
+    assert 0.91 <= covered / 300 <= 0.98  # three standard errors of 300 worlds
+
+
+@pytest.mark.parametrize(("wins", "votes"), [(0, 1), (5, 10), (79, 100), (198, 250), (250, 250)])
+def test_wilson_and_binomial_agree_with_scipy(wins, votes):
+    oracle = stats.binomtest(wins, votes, 0.5)
+    ends = oracle.proportion_ci(0.95, method="wilson")
+    ours = wilson_interval(wins, votes)
+    assert (ours.low, ours.high) == pytest.approx((ends.low, ends.high), abs=1e-9)
+    assert binomial_test(wins, votes) == pytest.approx(oracle.pvalue, abs=1e-12)
+
+
+def test_no_vote_is_an_error():
+    with pytest.raises(ValueError, match="0 trials"):
+        wilson_interval(0, 0)

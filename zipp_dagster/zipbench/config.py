@@ -1,0 +1,94 @@
+"""Settings of the benchmark and of the promotion rule. Nothing but numbers and paths lives here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from zipp_dagster.section import Section
+
+
+class ZipbenchSettings(Section):
+    """Which users and cases the benchmark takes, and how their scores are summarised."""
+
+    users: int = Field(
+        default=100, ge=1, description="Benchmark users, selected by hash(user_id, seed)."
+    )
+    holdout_posts: int = Field(
+        default=2,
+        ge=1,
+        le=50,
+        description="Latest image posts of each benchmark user that are held out.",
+    )
+    min_history_posts: int = Field(
+        default=3, ge=0, description="Image posts that must remain visible after the hold-out."
+    )
+    min_comments: int = Field(
+        default=10, ge=0, description="Comments that a benchmark user must have."
+    )
+    seed: int = Field(default=7, ge=0, description="Seed of the selection, and of every bootstrap.")
+    bootstrap_replicates: int = Field(
+        default=2000, ge=100, le=100_000, description="Resamples of users behind each interval."
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1.0, description="Coverage of the intervals."
+    )
+    leak_token_f1: float = Field(
+        default=0.8,
+        gt=0.0,
+        le=1.0,
+        description="Titles of one user with a token F1 of at least this count as the same prompt.",
+    )
+    minimum_group: int = Field(
+        default=20,
+        ge=20,
+        description="Users below which no statistic of a demographic group is published.",
+    )
+    raking_iterations: int = Field(default=1000, ge=1, description="Most sweeps of the raking.")
+    raking_tolerance: float = Field(
+        default=5e-4,
+        gt=0.0,
+        lt=0.1,
+        description="Largest difference of a weighted share from its target.",
+    )
+    raking_trim: float = Field(
+        default=5.0,
+        gt=1.0,
+        description="Cap of a trimmed weight, as a multiple of the mean weight.",
+    )
+    votes_dir: Path | None = Field(
+        default=None,
+        description="Folder with human votes (CSV or Parquet); none means no study yet.",
+    )
+    show_real_personas: bool = Field(
+        default=False, description="Show personas, prompts and images of real people in the report."
+    )
+    gallery_size: int = Field(
+        default=12, ge=0, le=200, description="Cases in the report's gallery."
+    )
+    gallery_pixels: int = Field(
+        default=320, ge=32, le=2048, description="Longest side of an image that the report embeds."
+    )
+
+
+class PromotionSettings(Section):
+    """When a candidate model takes the champion's place."""
+
+    minimum_gain: float = Field(
+        default=0.0,
+        description="Mean gain in the primary metric that a candidate needs over the champion.",
+    )
+    tolerance: float = Field(
+        default=0.01,
+        ge=0.0,
+        description="How far the interval of a primary or guard gain may reach below zero.",
+    )
+    benchmark_tolerance: float = Field(
+        default=0.02,
+        ge=0.0,
+        description="The same for the development benchmark, which has fewer users.",
+    )
+    minimum_users: int = Field(
+        default=20, ge=2, description="Users below which no decision is made: the champion is kept."
+    )

@@ -1,0 +1,210 @@
+"""Scores weighted to a population, and scores of groups, as one table: `demographic_scores`.
+
+Weights come from `raking`, targets from the caller. Nothing about a group below `minimum_group`
+people leaves this module, nor can it be computed from the published groups: small groups are
+pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.raking import UNKNOWN, Raked, Targets, rake, replicate_weights
+from zipp_dagster.zipbench.registry import METRICS, method_order
+from zipp_dagster.zipbench.statistics import (
+    Bootstrap,
+    Interval,
+    mean_interval,
+    percentile_interval,
+)
+
+SCHEMA = pa.schema(
+    [
+        ("method", pa.string()),
+        ("metric", pa.string()),
+        ("dimension", pa.string()),
+        ("category", pa.string()),
+        ("raw", pa.float64()),
+        ("raked", pa.float64()),
+        ("trimmed", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("delta_percent", pa.float64()),
+        ("ess", pa.float64()),
+        ("marginal_error", pa.float64()),
+        ("trimmed_error", pa.float64()),
+        ("n", pa.int64()),
+        ("population", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+
+_KEPT_REPLICATES = 0.9
+"""With fewer converged replicates an interval would describe only the easy ones: none is given."""
+
+Scored = dict[tuple[str, str], dict[int, float]]
+"""(method, metric) → user → mean over the user's cases."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """A named target population: dimension → category → share or count."""
+
+    name: str
+    targets: Targets
+
+
+def demographic_scores(
+    scores: pa.Table,
+    groups: pa.Table,
+    population: Population,
+    settings: ZipbenchSettings,
+    metrics: Sequence[str] = ("clip_i",),
+) -> pa.Table:
+    """The `demographic_scores` table: weighted rows (no `dimension`), then publishable groups.
+
+    `scores` is benchmark_scores, `groups` has user_id and one column a dimension (null or "unknown"
+    allowed); the unit is the user, whose score is the mean of their cases. `low`/`high` belong to
+    `raked` in weighted rows (re-raked in every replicate) and to `raw` in group rows; `n` counts
+    users; `ess` is Kish's. RakingError when the targets cannot be met.
+    """
+    scored = _per_user(scores, metrics)
+    rows: list[dict[str, object]] = []
+    weighted: dict[tuple[int, ...], tuple[Raked, list[NDArray[np.float64]]]] = {}
+    members = _members(groups)
+    for (method, metric), values in scored.items():
+        users = tuple(sorted(user for user in values if user in members))
+        if not users:
+            continue
+        if users not in weighted:  # methods over the same people share weights and resamples
+            described = {
+                dimension: [members[user].get(dimension) for user in users]
+                for dimension in population.targets
+            }
+            weighted[users] = (
+                rake(described, population.targets, settings),
+                list(replicate_weights(described, population.targets, settings)),
+            )
+        column = np.array([values[user] for user in users])
+        raked, replicates = weighted[users]
+        row = _weighted_row(column, raked, replicates, settings)
+        rows.append({"method": method, "metric": metric, "population": population.name} | row)
+    for (method, metric), values in scored.items():
+        for row in _group_rows(values, members, settings):
+            rows.append({"method": method, "metric": metric, "population": population.name} | row)
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def publishable_groups(sizes: Mapping[str, int], minimum: int) -> dict[str, str]:
+    """Category → label under which it may be published; empty when even all together are too few.
+
+    Categories below `minimum` are pooled. Where the pool is still too small, the next smallest
+    category joins it: else the pool's score could be had by subtracting the published groups from
+    the whole.
+    """
+    order = sorted(sizes, key=lambda category: (sizes[category], category))
+    small = [category for category in order if sizes[category] < minimum]
+    large = order[len(small) :]
+    while small and sum(sizes[category] for category in small) < minimum:
+        if not large:
+            return {}
+        small.append(large.pop(0))
+    pooled = " + ".join(sorted(small))
+    return {category: pooled if category in small else category for category in sizes}
+
+
+def _per_user(scores: pa.Table, metrics: Sequence[str]) -> Scored:
+    columns = scores.select(["user_id", "method", *metrics]).to_pydict()
+    cases: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for method in sorted(set(columns["method"]), key=method_order):
+        for metric in METRICS:
+            if metric in metrics:
+                cases[method, metric] = {}
+    for row in range(scores.num_rows):
+        for metric in metrics:
+            value = columns[metric][row]
+            if value is not None:
+                of_user = cases[columns["method"][row], metric]
+                of_user.setdefault(columns["user_id"][row], []).append(float(value))
+    return {
+        key: {user: float(np.mean(values)) for user, values in sorted(users.items())}
+        for key, users in cases.items()
+    }
+
+
+def _members(groups: pa.Table) -> dict[int, dict[str, str]]:
+    """User → dimension → category, nulls as unknown."""
+    result = {}
+    for row in groups.to_pylist():
+        user = row.pop("user_id")
+        result[user] = {name: UNKNOWN if value is None else value for name, value in row.items()}
+    return result
+
+
+def _weighted_row(
+    values: NDArray[np.float64],
+    raked: Raked,
+    replicates: Sequence[NDArray[np.float64]],
+    settings: ZipbenchSettings,
+) -> dict[str, object]:
+    raw = float(values.mean())
+    score = float(np.average(values, weights=raked.weights))
+    notes = list(raked.collapsed)
+    means = np.concatenate([chunk @ values / chunk.sum(1) for chunk in replicates])
+    interval = Interval(score, None, None)
+    if len(values) < 2:
+        notes.append("no interval: one person")
+    elif len(means) < _KEPT_REPLICATES * settings.bootstrap_replicates:
+        notes.append(
+            f"no interval: raking converged in {len(means)} of"
+            f" {settings.bootstrap_replicates} resamples"
+        )
+    else:
+        interval = percentile_interval(score, means, settings.confidence)
+    return {
+        "raw": raw,
+        "raked": score,
+        "trimmed": float(np.average(values, weights=raked.trimmed)),
+        "low": interval.low,
+        "high": interval.high,
+        "delta_percent": 100.0 * (score - raw) / raw if raw else None,
+        "ess": raked.ess,
+        "marginal_error": raked.error,
+        "trimmed_error": raked.trimmed_error,
+        "n": len(values),
+        "note": "; ".join(notes) or None,
+    }
+
+
+def _group_rows(
+    values: Mapping[int, float], members: Mapping[int, dict[str, str]], settings: ZipbenchSettings
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    known = [user for user in values if user in members]
+    dimensions = list(members[known[0]]) if known else []
+    for dimension in dimensions:
+        category = {user: members[user][dimension] for user in known}
+        names = list(category.values())
+        labels = publishable_groups(
+            {name: names.count(name) for name in sorted(set(names))}, settings.minimum_group
+        )
+        for label in sorted(set(labels.values())):
+            users = [user for user in known if labels[category[user]] == label]
+            score = mean_interval([values[user] for user in users], users, Bootstrap.of(settings))
+            rows.append(
+                {
+                    "dimension": dimension,
+                    "category": label,
+                    "raw": score.value,
+                    "low": score.low,
+                    "high": score.high,
+                    "n": len(users),
+                }
+            )
+    return rows

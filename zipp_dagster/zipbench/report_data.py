@@ -1,0 +1,76 @@
+"""What a report is made of: the dataclasses that callers of `report.write_report` fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from zipp_dagster.zipbench.gallery import GalleryCase
+from zipp_dagster.zipbench.preferences import HumanPreferences
+from zipp_dagster.zipbench.promotion import PromotionDecision
+
+PARTS = (
+    "leaderboard",
+    "gallery",
+    "encoder_ablation",
+    "language_models",
+    "curves",
+    "pluralism",
+    "demographics",
+    "promotions",
+    "preferences",
+    "leaks",
+    "lineage",
+)
+"""The parts that a report may lack; keys of `ReportData.skipped`."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training curve: series name → points (x, y); a y of None breaks the line."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Mapping[str, Sequence[tuple[float, float | None]]]
+
+
+@dataclass(frozen=True)
+class LineageRow:
+    """One input of the report."""
+
+    asset: str
+    partition: str | None
+    version: str
+    run_id: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report may show. A part that is None or empty is named as skipped, with the
+    reason in `skipped[part]` where the caller knows one.
+
+    Tables follow the contracts of the same name; `encoder_ablation` may have any columns.
+    `synthetic` must be true for generated worlds: it labels every figure, and lets personas show.
+    """
+
+    synthetic: bool
+    profile: str
+    source: str
+    created_at: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    leaderboard: pa.Table | None = None
+    gallery: Sequence[GalleryCase] = ()
+    encoder_ablation: pa.Table | None = None
+    language_models: pa.Table | None = None
+    curves: Sequence[Curve] = ()
+    pluralism: pa.Table | None = None
+    demographics: pa.Table | None = None
+    promotions: Sequence[PromotionDecision] = ()
+    preferences: HumanPreferences | None = None
+    leaks: Mapping[str, int] | None = None
+    lineage: Sequence[LineageRow] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
