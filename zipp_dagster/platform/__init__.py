@@ -1,4 +1,4 @@
-"""What all artifacts share: the lake, the artifact decorator, SQL models, contracts, lineage, registry, compute.
+"""What all artifacts share: lake, artifact decorator, SQL models, contracts, lineage, registry.
 
 Nothing here knows what a subreddit or a persona is.
 """

@@ -34,9 +34,7 @@ class CodeVersions:
     def _graph(self) -> Any:
         import grimp
 
-        return grimp.build_graph(
-            *self.packages, exclude_type_checking_imports=True, cache_dir=None
-        )
+        return grimp.build_graph(*self.packages, exclude_type_checking_imports=True, cache_dir=None)
 
     def of_function(self, function: Callable[..., Any]) -> str:
         """The code version of an asset function."""
@@ -61,7 +59,7 @@ class CodeVersions:
 
     def _reachable(self, tree: ast.Module, name: str) -> tuple[list[ast.AST], set[str]]:
         """The module-level definitions that a function uses, and the modules they import."""
-        definitions = {}
+        definitions: dict[str, ast.AST] = {}
         imports: dict[str, set[str]] = {}
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -70,10 +68,10 @@ class CodeVersions:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 for target in targets:
                     if isinstance(target, ast.Name):
-                        definitions[target.id] = node  # type: ignore[assignment]
+                        definitions[target.id] = node
             elif isinstance(node, ast.Import | ast.ImportFrom):
-                for alias, modules in self._imported(node).items():
-                    imports.setdefault(alias, set()).update(modules)
+                for alias, bound in self._imported(node).items():
+                    imports.setdefault(alias, set()).update(bound)
         nodes: list[ast.AST] = []
         modules: set[str] = set()
         seen: set[str] = set()
@@ -88,11 +86,11 @@ class CodeVersions:
             if definition is None:
                 continue
             nodes.append(definition)
-            for node in ast.walk(_stripped(definition)):
-                if isinstance(node, ast.Name):
-                    todo.append(node.id)
-                elif isinstance(node, ast.Import | ast.ImportFrom):
-                    modules.update(*self._imported(node).values())
+            for part in ast.walk(_stripped(definition)):
+                if isinstance(part, ast.Name):
+                    todo.append(part.id)
+                elif isinstance(part, ast.Import | ast.ImportFrom):
+                    modules.update(*self._imported(part).values())
         return nodes, modules
 
     def _imported(self, node: ast.Import | ast.ImportFrom) -> dict[str, set[str]]:

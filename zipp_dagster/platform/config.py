@@ -31,7 +31,9 @@ class MlflowSettings(Section):
 class ComputeSettings(Section):
     """Which engine maps functions over items."""
 
-    engine: Literal["local"] = Field("local", description="Engine: local runs in this process's threads.")
+    engine: Literal["local"] = Field(
+        "local", description="Engine: local runs in this process's threads."
+    )
     workers: int = Field(2, ge=1, le=256, description="Items in work at once.")
 
 

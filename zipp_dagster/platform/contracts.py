@@ -175,7 +175,7 @@ def validate(
         (test, column.name) for column in contract.columns for test in column.tests
     ]
     tests += [(test, None) for test in contract.tests]
-    kept = []
+    kept: list[tuple[Test, str | None]] = []
     for test, column_name in tests:
         if test.name == "relationships" and not related.get(test.arguments["to"]):
             continue
@@ -244,7 +244,9 @@ def _keep_duckdb_connections() -> None:
     """
     from enum import Enum
 
-    from great_expectations.execution_engine import sqlalchemy_execution_engine as engine
+    from great_expectations.execution_engine import sqlalchemy_execution_engine
+
+    engine: Any = sqlalchemy_execution_engine
 
     dialects = engine._PERSISTED_CONNECTION_DIALECTS
     if not any(dialect.value == "duckdb" for dialect in dialects):

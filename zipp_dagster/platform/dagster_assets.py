@@ -108,10 +108,7 @@ def _automation(artifact: Artifact) -> dg.AutomationCondition | None:
     """Runs when an input changes and all blocking checks of the inputs hold."""
     if not artifact.inputs:
         return None
-    return (
-        dg.AutomationCondition.eager()
-        & dg.AutomationCondition.all_deps_blocking_checks_passed()
-    )
+    return dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 
 
 def platform_of(resources: Any) -> Platform:

@@ -118,7 +118,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document, stable in its key order."""
-        document = {key: value for key, value in self.__dict__.items()}
+        document = dict(self.__dict__)
         document["format"] = MANIFEST_FORMAT
         document["inputs"] = [entry.to_json() for entry in self.inputs]
         document["files"] = [entry.__dict__ for entry in self.files]
@@ -179,11 +179,9 @@ class Version:
         return self.manifest.skipped
 
     def ref(self) -> InputRef:
-        """This version as somebody's input."""
+        """The version as somebody's input."""
         manifest = self.manifest
-        return InputRef(
-            self.asset, self.partition, self.id, manifest.data_version, manifest.run_id
-        )
+        return InputRef(self.asset, self.partition, self.id, manifest.data_version, manifest.run_id)
 
     def files(self, pattern: str = TABLE_FILES) -> list[Path]:
         """The data files that match a glob, sorted."""

@@ -37,7 +37,7 @@ class LineageNode:
         return {**self.__dict__, "inputs": [node.to_json() for node in self.inputs]}
 
     def walk(self) -> Iterator[LineageNode]:
-        """This node and all below it."""
+        """The node itself and all below it."""
         yield self
         for node in self.inputs:
             yield from node.walk()

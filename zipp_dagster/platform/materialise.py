@@ -60,7 +60,9 @@ class Catalogue(Mapping[str, Artifact]):
         by_name = {artifact.name: artifact for artifact in artifacts}
         if len(by_name) != len(artifacts):
             names = [artifact.name for artifact in artifacts]
-            raise ValueError(f"two assets share a name: {sorted({n for n in names if names.count(n) > 1})}")
+            raise ValueError(
+                f"two assets share a name: {sorted({n for n in names if names.count(n) > 1})}"
+            )
         for artifact in artifacts:
             for name in artifact.inputs:
                 if name not in by_name:
@@ -138,9 +140,7 @@ class Outcome:
         return [
             report
             for report in self.checks
-            if report.blocking
-            and not report.outcome.passed
-            and report.outcome.severity == "error"
+            if report.blocking and not report.outcome.passed and report.outcome.severity == "error"
         ]
 
 
@@ -297,7 +297,11 @@ def _skip_reason(artifact: Artifact, expected: Expected) -> str | None:
     for name, entry in expected.inputs.items():
         if entry.skipped and name not in artifact.optional:
             reason = entry.skipped
-            return reason if reason.startswith("needs ") else f"needs {name}, which was skipped: {reason}"
+            return (
+                reason
+                if reason.startswith("needs ")
+                else f"needs {name}, which was skipped: {reason}"
+            )
     return None
 
 
@@ -458,4 +462,3 @@ def _topological(artifacts: Mapping[str, Artifact]) -> list[str]:
 
     graph = {name: set(artifact.inputs) for name, artifact in sorted(artifacts.items())}
     return list(TopologicalSorter(graph).static_order())
-

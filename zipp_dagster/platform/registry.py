@@ -151,7 +151,9 @@ class Registry:
         """
         from mlflow.entities import LoggedModelStatus, Metric
 
-        pickles = [p for p in directory.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+        pickles = [
+            p for p in directory.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")
+        ]
         if pickles:
             raise RegistryError(f"{pickles[0]} is not registered: models are safetensors and JSON")
         model = self.client.create_logged_model(

@@ -108,7 +108,9 @@ def check_references(models: Sequence[SqlModel], others: Sequence[str]) -> None:
         for name in model.inputs:
             if name not in known:
                 near = ", ".join(sorted(known))
-                raise SqlModelError(f"{model.path} reads {name!r}, which no asset makes; known: {near}")
+                raise SqlModelError(
+                    f"{model.path} reads {name!r}, which no asset makes; known: {near}"
+                )
         for name in model.contract.optional:
             if name not in model.inputs:
                 raise SqlModelError(
@@ -145,14 +147,11 @@ def run_model(
 
 
 def _variables(tree: Any) -> tuple[str, ...]:
+    """The names in getvariable('…'), which sqlglot keeps as an anonymous function."""
     from sqlglot import exp
 
-    names = set()
-    for call in tree.find_all(exp.Anonymous, exp.Func):
-        if call.sql_name().lower() == "getvariable" or getattr(call, "name", "").lower() == "getvariable":
-            argument = call.expressions[0] if call.expressions else call.this
-            names.add(argument.name)
-    return tuple(sorted(names))
+    calls = [call for call in tree.find_all(exp.Anonymous) if call.name.lower() == "getvariable"]
+    return tuple(sorted({call.expressions[0].name for call in calls}))
 
 
 def _check_columns(path: Path, tree: Any, contract: Contract) -> None:

@@ -169,13 +169,30 @@ def _context_entries() -> list[Entry]:
     return entries
 
 
+CROWDS = 6
+CROWD_PULL = 6.0
+UNCROWDED = ("context", "style")
+"""Each person belongs to a crowd, and each community but the visual ones is the haunt of one: people
+who share one community share others too, as on real platforms. It says nothing about tastes."""
+
+
 def affinities(people: list[Person], communities: list[Community]) -> np.ndarray:
     """How much each person is drawn to each community, float64 [people, communities], positive."""
     weights = np.empty((len(people), len(communities)))
     for person in people:
+        crowd = _spread(person.index) % CROWDS
         for community in communities:
-            weights[person.index, community.index] = _affinity(person, community)
+            pull = CROWD_PULL if community.index % CROWDS == crowd else 1.0 / CROWD_PULL
+            draw = _affinity(person, community)
+            weights[person.index, community.index] = draw * (
+                1.0 if community.kind in UNCROWDED else pull
+            )
     return weights * np.array([c.popularity for c in communities])
+
+
+def _spread(index: int) -> int:
+    """A fixed mixing of small numbers, so that neighbours in the list share no crowd."""
+    return (index * 2_654_435_761 >> 9) & 0xFFFF
 
 
 def _affinity(person: Person, community: Community) -> float:

@@ -45,6 +45,10 @@ class ZipbenchSettings(Section):
         ge=20,
         description="Users below which no statistic of a demographic group is published.",
     )
+    raking_dimensions: tuple[str, ...] = Field(
+        default=("age_band", "gender", "region"),
+        description="Demographic dimensions that are raked; more need more benchmark users.",
+    )
     raking_iterations: int = Field(default=1000, ge=1, description="Most sweeps of the raking.")
     raking_tolerance: float = Field(
         default=5e-4,

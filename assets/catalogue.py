@@ -1,0 +1,37 @@
+"""All artifacts together: the Python ones of the stage modules, and the SQL models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from assets import encoder, evaluation, graph, imaging, persona, reddit, zipbench
+from assets.sources import active_months
+from zipp_dagster.platform.artifacts import Artifact, sql_artifact
+from zipp_dagster.platform.contracts import load_contract
+from zipp_dagster.platform.materialise import Catalogue
+from zipp_dagster.platform.sql_models import check_references, load_models
+
+CONTRACTS = Path(__file__).parent / "contracts"
+SQL_FOLDER = Path(__file__).parents[1] / "dbt_like_sql"
+STAGES = (reddit, graph, encoder, imaging, persona, evaluation, zipbench)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Every artifact, with its contract, in topological order."""
+    python = [_with_contract(entry) for stage in STAGES for entry in stage.ARTIFACTS]
+    models = load_models(SQL_FOLDER)
+    check_references(models, [entry.name for entry in python])
+    tables = [_with_checks(sql_artifact(model)) for model in models]
+    return Catalogue([*python, *tables], active_months)
+
+
+def _with_checks(entry: Artifact) -> Artifact:
+    return replace(entry, checks=zipbench.CHECKS_OF_TABLES.get(entry.name, ()))
+
+
+def _with_contract(entry: Artifact) -> Artifact:
+    path = CONTRACTS / f"{entry.name}.yml"
+    return replace(entry, contract=load_contract(path)) if path.is_file() else entry

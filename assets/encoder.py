@@ -1,0 +1,369 @@
+"""The persona encoder: candidate, evaluation, champion, and what the champion says of everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.registry import CHAMPION, Registry, Tracker
+from zipp_dagster.progress import Progress
+
+OWNER = "team:encoder"
+MODEL = "zipp-encoder"
+GRAPH_INPUTS = ("interaction_graph", "link_split", "subreddit_features", "image_embeddings")
+
+
+@check("weights_finite")
+def weights_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The checkpoint loads without a pickle, and every weight is a finite number."""
+    import numpy as np
+
+    from zipp_dagster.encoder.model_io import ModelError, load_model
+
+    try:
+        model = load_model(draft.directory)
+    except ModelError as error:
+        return CheckOutcome(False, str(error))
+    broken = [name for name, array in model.tensors.items() if not np.isfinite(array).all()]
+    return CheckOutcome(
+        not broken,
+        f"not finite: {', '.join(broken)}" if broken else f"{len(model.tensors)} finite tensors",
+    )
+
+
+@artifact(
+    group="encoder",
+    kinds={"torch", "pyg"},
+    owner=OWNER,
+    inputs=GRAPH_INPUTS,
+    optional=["image_embeddings"],
+    checks=[weights_finite],
+    model_name=MODEL,
+    pool="gpu",
+)
+def gat_checkpoint(
+    inputs: Inputs, out: Draft, settings: EncoderSettings, tracker: Tracker, progress: Progress
+) -> Summary:
+    """A candidate persona encoder: an edge-aware GATv2 trained on links and, with images, ImageAlign.
+
+    Registered in MLflow as challenger; `promotion_decision` says whether it becomes champion. A
+    killed training resumes from its last checkpoint.
+    """
+    from zipp_dagster.encoder.training import train
+    from zipp_dagster.platform.previews import curves
+
+    report = train(
+        inputs["interaction_graph"].directory,
+        inputs["link_split"].directory,
+        inputs["subreddit_features"].directory,
+        _images(inputs),
+        settings,
+        out.directory,
+        out.scratch,
+        progress,
+    )
+    tracker.log_history(report.history, step_key="epoch")
+    shown = {k: v for k, v in report.__dict__.items() if k != "history"}
+    names = [key for key in report.history[0] if key != "epoch"] if report.history else []
+    return Summary(
+        metadata=shown,
+        images={
+            name: curves({name: [(r["epoch"], r[name]) for r in report.history]}, "epoch")
+            for name in names
+            if name in ("link_loss", "image_loss") or name.startswith("validation_")
+        },
+    )
+
+
+def _images(inputs: Inputs) -> Any:
+    """The image embeddings, None where there are no images (ImageAlign is then off)."""
+    return inputs["image_embeddings"].table() if inputs.available("image_embeddings") else None
+
+
+@check("better_than_popularity")
+def better_than_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The candidate ranks held-out communities better than their mere popularity does."""
+    rows = _table_rows(draft)
+    value = {
+        (row["encoder"], row["metric"]): row["value"]
+        for row in rows
+        if row["group"] == "all" and row["baseline"] is None
+    }
+    ours, floor = value["candidate", "mrr"], value["popularity", "mrr"]
+    return CheckOutcome(ours > floor, f"MRR {ours:.3f} against {floor:.3f} of popularity")
+
+
+def _table_rows(draft: Draft) -> list[dict[str, Any]]:
+    import pyarrow.parquet as parquet
+
+    rows: list[dict[str, Any]] = parquet.read_table(draft.files()).to_pylist()
+    return rows
+
+
+@artifact(
+    group="encoder",
+    kinds={"numba", "parquet"},
+    owner=OWNER,
+    inputs=[*GRAPH_INPUTS, "gat_checkpoint"],
+    optional=["image_embeddings"],
+    checks=[better_than_popularity],
+)
+def gat_evaluation(inputs: Inputs, out: Draft, settings: EncoderSettings) -> Summary:
+    """How well the candidate finds held-out communities, for seen and unseen users, by degree.
+
+    Its blocking check tests validity only; whether the candidate is better is `promotion_decision`.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.encoder.ablation import evaluate_model
+
+    result = evaluate_model(
+        inputs["gat_checkpoint"].directory,
+        inputs["interaction_graph"].directory,
+        inputs["link_split"].directory,
+        inputs["subreddit_features"].directory,
+        _images(inputs),
+        settings,
+    )
+    parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
+    return _metrics_summary(result.table.to_pylist(), result.notes, "candidate")
+
+
+@check("all_encoders_scored")
+def all_encoders_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every encoder has a finite score with its interval around it."""
+    rows = [r for r in _table_rows(draft) if r["baseline"] is None and r["group"] == "all"]
+    bad = [
+        f"{r['encoder']} {r['metric']}"
+        for r in rows
+        if r["value"] is None or not r["low"] <= r["value"] <= r["high"]
+    ]
+    encoders = sorted({row["encoder"] for row in rows})
+    return CheckOutcome(
+        not bad and len(encoders) >= 3,
+        f"without a valid interval: {', '.join(bad)}" if bad else f"scored: {', '.join(encoders)}",
+    )
+
+
+@artifact(
+    group="encoder",
+    kinds={"torch", "parquet"},
+    owner=OWNER,
+    inputs=[*GRAPH_INPUTS, "gat_checkpoint"],
+    optional=["image_embeddings"],
+    checks=[all_encoders_scored],
+    pool="gpu",
+)
+def encoder_ablation(
+    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+) -> Summary:
+    """The candidate beside its rivals on one split: popularity, TF-IDF, text, LightGCN, without images.
+
+    Every rival is tuned or trained with the same budget; whichever wins, the table says so.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.encoder.ablation import run_ablation
+    from zipp_dagster.encoder.model_io import load_model
+
+    candidate = inputs["gat_checkpoint"].directory
+    aligned = load_model(candidate).config.image_dim is not None
+    result = run_ablation(
+        inputs["interaction_graph"].directory,
+        inputs["link_split"].directory,
+        inputs["subreddit_features"].directory,
+        _images(inputs),
+        settings,
+        out.scratch,
+        {"gatv2_imagealign" if aligned else "gatv2": candidate},
+        progress,
+    )
+    parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
+    return _metrics_summary(result.table.to_pylist(), result.notes, None)
+
+
+def _metrics_summary(rows: list[dict[str, Any]], notes: list[str], encoder: str | None) -> Summary:
+    """A table of encoders by metric, and one encoder's scores as numbers for the UI's plots."""
+    whole = [r for r in rows if r["baseline"] is None and r["group"] in ("all", "unseen")]
+    table: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in whole:
+        entry = table.setdefault(
+            (row["encoder"], row["group"]), {"encoder": row["encoder"], "users": row["group"]}
+        )
+        entry[row["metric"]] = row["value"]
+    columns = list(dict.fromkeys(key for entry in table.values() for key in entry))
+    shown = [{column: entry.get(column) for column in columns} for entry in table.values()]
+    numbers = {
+        f"{row['metric']}_{row['group']}": row["value"]
+        for row in whole
+        if row["encoder"] == encoder
+    }
+    return Summary(
+        rows=len(rows), metadata={**numbers, "notes": notes}, tables={"held-out links": shown}
+    )
+
+
+def champion_fingerprint(platform: Platform, partition: str | None) -> str:
+    """The lake version that the champion alias points to."""
+    champion = platform.registry.by_alias(MODEL, CHAMPION)
+    return champion.lake_version if champion else "none"
+
+
+@artifact(
+    group="encoder",
+    kinds={"safetensors", "mlflow"},
+    owner=OWNER,
+    inputs=["promotion_decision"],
+    checks=[weights_finite],
+    external_state=champion_fingerprint,
+)
+def champion_encoder(out: Draft, platform: Platform, registry: Registry) -> Summary:
+    """The encoder that everything downstream uses: where the `champion` alias in MLflow points.
+
+    Promotion and rollback move the alias; this asset then becomes stale, and with it whatever was
+    made by the champion before.
+    """
+    import shutil
+
+    champion = registry.by_alias(MODEL, CHAMPION)
+    if champion is None:
+        raise Skip(f"no version of {MODEL} is champion: see promotion_decision for the reasons")
+    source = platform.lake.version(champion.asset, champion.lake_version)
+    for entry in source.manifest.files:
+        target = out.path(entry.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.directory / entry.path, target)
+    return Summary(
+        metadata={
+            "model": MODEL,
+            "model_version": champion.version,
+            "lake_version": champion.lake_version,
+            "mlflow_run": champion.run_id,
+        }
+    )
+
+
+@check("embeddings_finite")
+def embeddings_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every user of the graph has a finite embedding, and they are not all alike."""
+    import numpy as np
+
+    from zipp_dagster.graph.store import InteractionGraph
+
+    graph = InteractionGraph.open(inputs["interaction_graph"].directory)
+    users = np.load(draft.path("user_embeddings.npy"), mmap_mode="r", allow_pickle=False)
+    sample = np.asarray(users[:: max(1, len(users) // 100_000)], dtype=np.float32)
+    finite, spread = bool(np.isfinite(sample).all()), float(sample.std(axis=0).mean())
+    return CheckOutcome(
+        finite and spread > 1e-4 and len(users) == graph.users,
+        f"{len(users)} of {graph.users} users, finite: {finite}, mean spread {spread:.3f}",
+        {"spread": spread},
+    )
+
+
+@artifact(
+    group="encoder",
+    kinds={"numba", "numpy"},
+    owner=OWNER,
+    inputs=["champion_encoder", "interaction_graph", "subreddit_features"],
+    checks=[embeddings_finite],
+)
+def user_embeddings(
+    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+) -> Summary:
+    """All users as vectors of the champion encoder, with the attention on each of their communities.
+
+    One streaming pass over the memory-mapped graph, without torch.
+    """
+    from zipp_dagster.encoder.inference import embed_all
+
+    report = embed_all(
+        inputs["champion_encoder"].directory,
+        inputs["interaction_graph"].directory,
+        inputs["subreddit_features"].directory,
+        out.directory,
+        settings,
+        progress,
+    )
+    return Summary(rows=report.users, metadata=dict(report.__dict__))
+
+
+@artifact(
+    group="encoder",
+    kinds={"parquet"},
+    owner=OWNER,
+    inputs=["user_embeddings", "interaction_graph"],
+)
+def subreddit_embeddings(inputs: Inputs, out: Draft) -> Summary:
+    """All communities as vectors in the same space as the users; their dot product ranks them."""
+    from zipp_dagster.encoder.subreddit_table import write_subreddit_table
+
+    rows = write_subreddit_table(
+        inputs["interaction_graph"].directory,
+        inputs["user_embeddings"].directory,
+        out.path("part-0.parquet"),
+    )
+    return Summary(rows=rows)
+
+
+@check("rankings_complete")
+def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Ranks start at 1 for every user without a gap, and attention stays within a sum of 1."""
+    import duckdb
+
+    from zipp_dagster.platform.contracts import scan
+
+    with duckdb.connect() as connection:
+        users, gaps, heavy = connection.execute(
+            f"""
+            SELECT count(*), count(*) FILTER (first_dot <> 1 OR first_attention <> 1),
+                   count(*) FILTER (attention > 1.01)
+            FROM (SELECT min(dot_rank) AS first_dot, min(attention_rank) AS first_attention,
+                         sum(attention) AS attention
+                  FROM {scan(draft.files())} GROUP BY user_id)
+            """
+        ).fetchall()[0]
+    return CheckOutcome(
+        gaps == 0 and heavy == 0,
+        f"{users} users; {gaps} without a first rank; {heavy} with attention above 1",
+    )
+
+
+@artifact(
+    group="encoder",
+    kinds={"parquet"},
+    owner=OWNER,
+    inputs=["user_embeddings", "interaction_graph"],
+    checks=[rankings_complete],
+)
+def community_rankings(
+    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+) -> Summary:
+    """Each user's communities ranked by attention and by the final dot product, the top 64 of each.
+
+    The evidence of a persona is shared out in proportion to one of these rankings.
+    """
+    from zipp_dagster.encoder.rankings import write_rankings
+
+    report = write_rankings(
+        inputs["interaction_graph"].directory,
+        inputs["user_embeddings"].directory,
+        out.path("part-0.parquet"),
+        kept=settings.rankings_kept,
+        progress=progress,
+    )
+    return Summary(rows=report.rows, metadata=dict(report.__dict__))
+
+
+ARTIFACTS = (
+    gat_checkpoint,
+    gat_evaluation,
+    encoder_ablation,
+    champion_encoder,
+    user_embeddings,
+    subreddit_embeddings,
+    community_rankings,
+)

@@ -1,0 +1,178 @@
+"""The only assets that open the sample world's ground truth: how right personas and scores are.
+
+Nothing before evaluation may import this module: an import contract holds that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assets import sources
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.zipbench.config import ZipbenchSettings
+
+NO_TRUTH = "there is no ground truth: the people of real dumps are not known"
+
+
+def _truth(inputs: Inputs) -> Any:
+    from zipp_dagster.sampleworld.truth import read_truth
+
+    if not inputs.available("sample_world"):
+        raise Skip(NO_TRUTH)
+    return read_truth(inputs["sample_world"].path("truth"))
+
+
+def _with_pseudonyms(table: Any, platform: Platform) -> Any:
+    """A truth table with `user_id` in place of the author's name."""
+    import pyarrow as pa
+
+    key = sources.pseudonymizer(platform)
+    ids = pa.array([key.user(name) for name in table["author"].to_pylist()], pa.uint64())
+    return table.drop_columns(["author"]).append_column("user_id", ids)
+
+
+def _persona_truth(truth: Any, platform: Platform) -> Any:
+    """The truth about tastes, interests and demographics, by pseudonym."""
+    import pyarrow as pa
+
+    from zipp_dagster.persona.quality import TruthTables
+    from zipp_dagster.sampleworld import vocabulary
+
+    phrases = {
+        "palette": vocabulary.PALETTES,
+        "medium": vocabulary.MEDIA,
+        "mood": vocabulary.MOODS,
+    }
+    tastes = [
+        {
+            "user_id": row["user_id"],
+            "context": row["context"],
+            "phrases": list(values[row[factor]]),
+        }
+        for row in _with_pseudonyms(truth.tastes, platform).to_pylist()
+        for factor, values in phrases.items()
+    ]
+    people = _with_pseudonyms(truth.people, platform).to_pylist()
+    interests = [
+        {"user_id": row["user_id"], "name": hobby} for row in people for hobby in row["hobbies"]
+    ]
+    fields = ("age_band", "gender", "region", "country", "language", "profession")
+    demographics = [
+        {"user_id": row["user_id"], "field": field, "value": row[field]}
+        for row in people
+        for field in fields
+    ]
+    user = pa.field("user_id", pa.uint64())
+    text = pa.string()
+    return TruthTables(
+        pa.Table.from_pylist(
+            tastes, pa.schema([user, ("context", text), ("phrases", pa.list_(text))])
+        ),
+        pa.Table.from_pylist(interests, pa.schema([user, ("name", text)])),
+        pa.Table.from_pylist(demographics, pa.schema([user, ("field", text), ("value", text)])),
+    )
+
+
+@check("shares_in_range")
+def shares_in_range(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every share lies between 0 and 1, or is missing because nothing was claimed."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    bad = [r["kind"] for r in rows if r["value"] is not None and not 0 <= r["value"] <= 1]
+    return CheckOutcome(
+        bool(rows) and not bad, f"{len(rows)} measures; out of range: {bad or 'none'}"
+    )
+
+
+@artifact(
+    group="persona",
+    kinds={"python", "parquet"},
+    owner="team:persona",
+    inputs=["personas", "sample_world"],
+    optional=["sample_world"],
+    checks=[shares_in_range],
+)
+def persona_quality(
+    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
+) -> Summary:
+    """How right the personas are: tastes, interests and demographics against the sample world's truth.
+
+    Evaluation only. Skipped for real people, whose truth nobody has.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.quality import score_personas
+
+    truth = _truth(inputs)
+    personas = {u: p for u, (_, p) in read_personas(inputs["personas"].files()).items()}
+    table = score_personas(personas, _persona_truth(truth, platform), settings.seed)
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    rows = table.to_pylist()
+    numbers = {f"{r['kind']}_{r['metric']}": r["value"] for r in rows if r["value"] is not None}
+    return Summary(rows=len(rows), metadata=numbers, tables={"against the truth": rows})
+
+
+@check("weights_balanced")
+def weights_balanced(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Raked weights meet their marginals, and are worth at least a twentieth of the users."""
+    import pyarrow.parquet as parquet
+
+    rows = [r for r in parquet.read_table(draft.files()).to_pylist() if r["dimension"] is None]
+    off = [r["method"] for r in rows if r["marginal_error"] is None or r["marginal_error"] > 1e-3]
+    thin = [r["method"] for r in rows if not r["ess"] or r["ess"] < 0.05 * r["n"]]
+    return CheckOutcome(
+        bool(rows) and not off and not thin,
+        f"{len(rows)} raked scores; off their marginals: {off or 'none'}; too few in effect: {thin or 'none'}",
+    )
+
+
+@artifact(
+    group="zipbench",
+    kinds={"numpy", "parquet"},
+    owner="team:zipbench",
+    inputs=["benchmark_scores", "sample_world"],
+    optional=["sample_world"],
+    checks=[weights_balanced],
+)
+def demographic_scores(
+    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
+) -> Summary:
+    """Scores weighted to a target population (raking), and scores of groups of twenty or more.
+
+    The sample world's target population is invented, and labelled so; people who never told their
+    demographics are not weighted at all.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.demographics import Population, demographic_scores
+    from zipp_dagster.zipbench.raking import RakingError
+
+    truth = _truth(inputs)
+    scores = inputs["benchmark_scores"].table()
+    if scores["clip_i"].null_count == scores.num_rows:
+        raise Skip("no case has a reference image, so there is no image score to weight")
+    target = truth.target_population
+    marginals = {name: target["marginals"][name] for name in settings.raking_dimensions}
+    groups = _with_pseudonyms(truth.people, platform).select(["user_id", *marginals])
+    try:
+        table = demographic_scores(
+            scores, groups, Population(target["label"], marginals), settings, metrics=("clip_i",)
+        )
+    except RakingError as error:
+        raise Skip(f"these benchmark users cannot be weighted to the target: {error}") from error
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    rows = table.to_pylist()
+    shown = ("method", "raw", "raked", "trimmed", "low", "high", "delta_percent", "ess", "n")
+    weighted = [{k: row[k] for k in shown} for row in rows if row["dimension"] is None]
+    return Summary(
+        rows=len(rows),
+        metadata={"population": target["label"]},
+        tables={"raw, raked, trimmed": weighted},
+    )
+
+
+ARTIFACTS = (persona_quality, demographic_scores)

@@ -1,0 +1,343 @@
+"""Dump files to monthly tables of comments, submissions, rejected lines and images."""
+
+from __future__ import annotations
+
+from assets import sources
+from zipp_dagster.platform.artifacts import (
+    CheckOutcome,
+    Inputs,
+    Skip,
+    Summary,
+    artifact,
+    check,
+)
+from zipp_dagster.platform.lake import Draft, FileEntry
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.progress import Progress
+from zipp_dagster.reddit.config import RedditSettings
+from zipp_dagster.sampleworld.config import WorldSettings
+
+OWNER = "team:ingest"
+MOST_REJECTED_SHARE = 0.05
+"""Above this share of rejected lines a dump is damaged rather than dirty."""
+
+
+@check("dumps_and_truth_written")
+def dumps_and_truth_written(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every month has both dump files, and the ground truth has its counts."""
+    names = sorted(path.name for path in (draft.directory / "dumps").glob("*.zst"))
+    comments = {name[3:] for name in names if name.startswith("RC_")}
+    posts = {name[3:] for name in names if name.startswith("RS_")}
+    counts = draft.directory / "truth" / "counts.json"
+    return CheckOutcome(
+        bool(comments) and comments == posts and counts.is_file(),
+        f"{len(comments)} comment dumps, {len(posts)} submission dumps",
+    )
+
+
+@artifact(
+    group="reddit",
+    kinds={"python", "zstd"},
+    owner=OWNER,
+    checks=[dumps_and_truth_written],
+    external_state=sources.sample_world_fingerprint,
+)
+def sample_world(
+    out: Draft, platform: Platform, settings: WorldSettings, progress: Progress
+) -> Summary:
+    """A synthetic Reddit, generated from one seed, where the user has no dumps.
+
+    Writes dump files in the real format, a media folder, and the ground truth that only
+    evaluation opens. Skipped when `reddit.dumps_dir` names a folder of real dumps.
+    """
+    from zipp_dagster.sampleworld.world import generate_world
+
+    if sources.source(platform) != sources.SAMPLE_WORLD:
+        raise Skip("real dumps are read: reddit.dumps_dir is set")
+    report = generate_world(settings, out.directory, progress)
+    return Summary(
+        metadata={
+            "people": report.people,
+            "communities": report.communities,
+            "comments": report.comments,
+            "image_posts": report.image_posts,
+            "text_posts": report.text_posts,
+            "media_files": report.media_files,
+            "taste_coupling": settings.taste_coupling,
+        }
+    )
+
+
+@check("files_readable")
+def files_readable(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Each dump file decompresses and its first block holds a line."""
+    import json
+    from pathlib import Path
+
+    from zipp_dagster.reddit.dumps import DumpError, read_blocks
+
+    problems = []
+    files = json.loads(draft.path("inventory.json").read_text())
+    for entry in files:
+        try:
+            next(read_blocks(Path(entry["path"])))
+        except (DumpError, StopIteration) as error:
+            problems.append(f"{Path(entry['path']).name}: {error or 'no line in it'}")
+    return CheckOutcome(not problems, "; ".join(problems) or f"{len(files)} files open and inflate")
+
+
+@artifact(
+    group="reddit",
+    kinds={"zstd"},
+    owner=OWNER,
+    inputs=["sample_world"],
+    optional=["sample_world"],
+    partitioned=True,
+    checks=[files_readable],
+    external_state=sources.dumps_fingerprint,
+    version_by_content=True,
+)
+def reddit_dumps(out: Draft, platform: Platform) -> Summary:
+    """The dump files of a month as they lie in the dump folder: names, sizes, SHA-256.
+
+    Nothing is copied: this asset records external files, its version follows their content.
+    Every lineage ends here.
+    """
+    import json
+
+    assert out.partition is not None
+    files = sources.month_files(platform, out.partition)
+    if not files:
+        raise FileNotFoundError(
+            f"{sources.dumps_directory(platform)} holds no dump of {out.partition}: put RC_{out.partition}.zst "
+            "there, or remove the month from the partitions"
+        )
+    out.path("inventory.json").write_text(json.dumps(files, indent=1))
+    return Summary(
+        metadata={
+            "source": sources.source(platform),
+            "files": len(files),
+            "compressed_bytes": sum(file["size"] for file in files),
+            "external_files": [FileEntry(f["path"], f["size"], f["sha256"]) for f in files],
+        },
+        tables={"dump files": [{k: v for k, v in f.items() if k != "path"} for f in files]},
+    )
+
+
+@check("lines_accounted_for")
+def lines_accounted_for(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every line of the dump was kept, deleted, erased, a duplicate or rejected; few are rejected."""
+    import json
+
+    report = json.loads(draft.path("report.json").read_text())
+    parts = ("kept", "deleted", "erased", "duplicates", "rejected")
+    total = sum(report[part] for part in parts)
+    share = report["rejected"] / max(report["lines"], 1)
+    conserved = total == report["lines"]
+    description = f"{report['lines']} lines = " + " + ".join(f"{report[p]} {p}" for p in parts)
+    if share > MOST_REJECTED_SHARE:
+        description += f"; {share:.1%} rejected, at most {MOST_REJECTED_SHARE:.0%} are allowed"
+    return CheckOutcome(
+        conserved and share <= MOST_REJECTED_SHARE, description, {"rejected_share": share}
+    )
+
+
+@artifact(
+    group="reddit",
+    kinds={"zstd", "parquet"},
+    owner=OWNER,
+    inputs=["reddit_dumps", "erasures"],
+    partitioned=True,
+    pool="decode",
+    checks=[lines_accounted_for],
+    external_state=sources.key_fingerprint,
+)
+def comments(
+    inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
+) -> Summary:
+    """A month's comments with pseudonyms for names; deleted and erased ones are never stored.
+
+    The evidence of personas and the links of the graph come from here.
+    """
+    return _ingest("comments", inputs, out, platform, settings, progress)
+
+
+@artifact(
+    group="reddit",
+    kinds={"zstd", "parquet"},
+    owner=OWNER,
+    inputs=["reddit_dumps", "erasures"],
+    partitioned=True,
+    pool="decode",
+    checks=[lines_accounted_for],
+    external_state=sources.key_fingerprint,
+)
+def submissions(
+    inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
+) -> Summary:
+    """A month's posts with pseudonyms for names; image posts are recognised by their links.
+
+    Image posts become the benchmark's cases, people's past prompts, and the encoder's images.
+    """
+    return _ingest("submissions", inputs, out, platform, settings, progress)
+
+
+def _ingest(
+    kind: str,
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    settings: RedditSettings,
+    progress: Progress,
+) -> Summary:
+    import json
+    from pathlib import Path
+
+    from zipp_dagster.reddit.dumps import dump_file
+    from zipp_dagster.reddit.erasure import load_tombstones
+    from zipp_dagster.reddit.ingest import dump_to_parquet
+
+    inventory = json.loads(inputs["reddit_dumps"].path("inventory.json").read_text())
+    paths = [Path(entry["path"]) for entry in inventory if entry["kind"] == kind]
+    if not paths:
+        raise Skip(f"the dump folder holds no {kind} of {out.partition}")
+    report = dump_to_parquet(
+        dump_file(paths[0]),
+        out.directory,
+        sources.pseudonymizer(platform),
+        load_tombstones(sources.erasures_file(platform)),
+        progress,
+        bots=frozenset(settings.bots),
+    )
+    out.path("report.json").write_text(json.dumps(report.as_dict(), indent=1))
+    numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
+    return Summary(
+        rows=report.kept,
+        metadata={**numbers, "rejected_reasons": report.rejected_reasons},
+    )
+
+
+@artifact(
+    group="reddit",
+    kinds={"parquet"},
+    owner=OWNER,
+    inputs=["comments", "submissions"],
+    optional=["comments", "submissions"],
+    partitioned=True,
+)
+def rejected_lines(inputs: Inputs, out: Draft) -> Summary:
+    """The lines of a month's dumps that could not be used: file, line, byte, reason, first bytes.
+
+    What a data engineer reads when a count looks wrong.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as parquet
+
+    files = [path for entry in inputs.values() for path in entry.files("rejected.parquet")]
+    if not files:
+        raise Skip("neither comments nor submissions of this month were read")
+    table = pa.concat_tables([parquet.read_table(path) for path in files])
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    reasons = pc.value_counts(table["reason"]).to_pylist()
+    return Summary(
+        rows=table.num_rows,
+        tables={"reasons": [{"reason": r["values"], "lines": r["counts"]} for r in reasons]},
+    )
+
+
+@artifact(
+    group="reddit",
+    kinds={"parquet"},
+    owner=OWNER,
+    external_state=sources.erasures_fingerprint,
+)
+def erasures(out: Draft, platform: Platform) -> Summary:
+    """Whose data, and which items, must go: keyed hashes recorded by `zipp erase`.
+
+    Comments and submissions leave them out, and so does everything that is made from those.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.reddit.erasure import tombstone_table
+
+    table = tombstone_table(sources.erasures_file(platform))
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    return Summary(rows=table.num_rows)
+
+
+@check("images_found")
+def images_found(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """At least half of the image posts have a usable image file."""
+    import pyarrow.parquet as parquet
+
+    found = sum(parquet.read_metadata(path).num_rows for path in draft.files())
+    failed = sum(parquet.read_metadata(p).num_rows for p in draft.files("failures.parquet"))
+    share = found / max(found + failed, 1)
+    return CheckOutcome(
+        share >= 0.5 or found + failed == 0,
+        f"{found} of {found + failed} image posts have their image",
+        {"found_share": share},
+        severity="warn",
+    )
+
+
+@artifact(
+    group="reddit",
+    kinds={"parquet", "pillow"},
+    owner=OWNER,
+    inputs=["submissions", "sample_world"],
+    optional=["sample_world"],
+    partitioned=True,
+    checks=[images_found],
+    external_state=sources.media_fingerprint,
+)
+def media(
+    inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
+) -> Summary:
+    """The images that a month's posts point to, checked, hashed, and packed into Parquet.
+
+    Read by the hold-out (reference images), ImageAlign, and the benchmark. Thumbnails are shown
+    only where the people are synthetic.
+    """
+    from zipp_dagster.platform.previews import contact_sheet
+    from zipp_dagster.reddit.media import collect_media
+
+    folder = sources.media_directory(platform)
+    if folder is None:
+        raise Skip("there are no images: reddit.media_dir is not set")
+    report = collect_media(
+        inputs["submissions"].files(),
+        folder,
+        out.directory,
+        progress,
+        max_bytes=settings.max_image_mib * 2**20,
+        max_pixels=settings.max_image_megapixels * 10**6,
+    )
+    images = {}
+    if inputs.available("sample_world"):
+        images["first images"] = contact_sheet(_first_images(out, 24))
+    numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
+    return Summary(
+        rows=report.collected,
+        metadata={**numbers, "failure_reasons": report.failure_reasons},
+        images=images,
+    )
+
+
+def _first_images(out: Draft, count: int) -> list[bytes]:
+    import pyarrow.parquet as parquet
+
+    batch = next(parquet.ParquetFile(out.files()[0]).iter_batches(count, columns=["image"]), None)
+    return [] if batch is None else [bytes(value) for value in batch["image"].to_pylist()]
+
+
+ARTIFACTS = (
+    sample_world,
+    reddit_dumps,
+    comments,
+    submissions,
+    rejected_lines,
+    erasures,
+    media,
+)

@@ -1,0 +1,140 @@
+"""Gathers what the report shows from the artifacts that it is made from. Holds no asset."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from assets import sources
+from zipp_dagster.platform.artifacts import Inputs
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.zipbench.config import ZipbenchSettings
+
+PARTS = {
+    "encoder_ablation": "encoder_ablation",
+    "language_models": "llm_ablation",
+    "pluralism": "pluralism_scores",
+    "demographics": "demographic_scores",
+}
+"""Part of the report → the asset that it is a table of."""
+
+
+def report_data(
+    inputs: Inputs, platform: Platform, settings: ZipbenchSettings, references: dict[str, bytes]
+) -> Any:
+    """The report's data; a part whose asset was skipped is named with its reason."""
+    from zipp_dagster.zipbench.gallery import build_gallery
+    from zipp_dagster.zipbench.leaks import find_leaks
+    from zipp_dagster.zipbench.preferences import human_preferences
+    from zipp_dagster.zipbench.report import ReportData
+
+    tables: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    for part, asset in PARTS.items():
+        reason = inputs[asset].skipped
+        if reason:
+            skipped[part] = reason
+        else:
+            tables[part] = inputs[asset].table()
+    columns = ["post_id", "user_id", "title", "sha256"]
+    leaks = find_leaks(
+        inputs["benchmark_holdout"].table().select(columns),
+        inputs["image_posts"].table().select(columns),
+    )
+    personas = inputs["personas"].table()
+    prose = dict(zip(personas["user_id"].to_pylist(), personas["summary"].to_pylist(), strict=True))
+    return ReportData(
+        synthetic=inputs.available("sample_world"),
+        profile=platform.settings.profile,
+        source=sources.source(platform),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        facts=_facts(inputs),
+        leaderboard=inputs["leaderboard"].table(),
+        gallery=build_gallery(
+            inputs["benchmark_prompts"].table(),
+            inputs["generated_images"].table(),
+            references,
+            prose,
+            inputs["benchmark_scores"].table(),
+            settings.gallery_size,
+        ),
+        curves=_curves(inputs),
+        promotions=[_promotion(inputs)],
+        preferences=human_preferences(settings),
+        leaks=leaks.counts,
+        lineage=_lineage(inputs),
+        skipped=skipped,
+        **tables,
+    )
+
+
+def _facts(inputs: Inputs) -> dict[str, str]:
+    """Sizes of the run in words."""
+    prompts = inputs["benchmark_prompts"].table()
+    facts = {
+        "benchmark users": f"{len(set(prompts['user_id'].to_pylist())):,}",
+        "cases": f"{prompts.num_rows:,}",
+        "images": f"{inputs['generated_images'].table().num_rows:,}",
+        "personas": f"{inputs['personas'].table().num_rows:,}",
+        "months": ", ".join(v.partition or "" for v in inputs["media"].versions),
+    }
+    if inputs.available("persona_quality"):
+        for row in inputs["persona_quality"].rows():
+            if row["value"] is not None and row["kind"] in ("tastes", "interests", "demographics"):
+                name = f"personas against the truth: {row['metric']} of {row['kind']}"
+                facts[name] = f"{row['value']:.2f} (by chance {row['chance'] or 0:.2f})"
+    if inputs["media"].skipped:
+        facts["reference images"] = f"none: {inputs['media'].skipped}"
+    return facts
+
+
+def _curves(inputs: Inputs) -> list[Any]:
+    from zipp_dagster.zipbench.report import Curve
+
+    history = json.loads(inputs["gat_checkpoint"].path("history.json").read_text())
+    names = {"link_loss": "link loss", "image_loss": "ImageAlign loss"}
+    losses = {
+        label: [(row["epoch"], row.get(name)) for row in history]
+        for name, label in names.items()
+        if any(row.get(name) is not None for row in history)
+    }
+    hits = [name for name in (history[0] if history else {}) if "hits" in name]
+    curves = [Curve("Encoder training", "epoch", "loss", losses)] if losses else []
+    if hits:
+        series = {name: [(row["epoch"], row.get(name)) for row in history] for name in hits}
+        curves.append(Curve("Encoder validation", "epoch", "share of links found", series))
+    return curves
+
+
+def _promotion(inputs: Inputs) -> Any:
+    from zipp_dagster.zipbench.promotion import PromotionDecision, Verdict
+    from zipp_dagster.zipbench.statistics import Interval
+
+    document = json.loads(inputs["promotion_decision"].path("decision.json").read_text())
+    verdicts = tuple(
+        Verdict(**{**entry, "gain": Interval(**entry["gain"])}) for entry in document["verdicts"]
+    )
+    return PromotionDecision(
+        document["outcome"],
+        document["candidate"],
+        document["opponent"],
+        tuple(document["reasons"]),
+        verdicts,
+    )
+
+
+def _lineage(inputs: Inputs) -> list[Any]:
+    from zipp_dagster.zipbench.report import LineageRow
+
+    return [
+        LineageRow(
+            version.asset,
+            version.partition,
+            version.id,
+            version.manifest.run_id or "",
+            version.manifest.created,
+        )
+        for entry in inputs.values()
+        for version in entry.versions
+    ]

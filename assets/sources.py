@@ -1,0 +1,151 @@
+"""Where the pipeline's raw input lies: dump folder, media folder, pseudonym key, tombstones.
+
+Answers questions of several assets, the sensor and the command line. Holds no asset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from zipp_dagster.platform.lake import sha256_of
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.progress import Progress, silent
+
+SAMPLE_WORLD = "sample world"
+DUMP_FOLDER = "dump folder"
+
+
+def source(platform: Platform) -> str:
+    """Where the dumps come from: the sample world, or a folder of the user's."""
+    return SAMPLE_WORLD if platform.settings.reddit.dumps_dir is None else DUMP_FOLDER
+
+
+def dumps_directory(platform: Platform) -> Path:
+    """The folder of dump files; NotMaterialised before the sample world was made."""
+    folder: Path | None = platform.settings.reddit.dumps_dir
+    if folder is not None:
+        return folder.expanduser().absolute()
+    return platform.lake.current("sample_world").directory / "dumps"
+
+
+def media_directory(platform: Platform) -> Path | None:
+    """The folder of image files, None where there is none."""
+    reddit = platform.settings.reddit
+    if reddit.media_dir is not None:
+        folder: Path = reddit.media_dir.expanduser().absolute()
+        return folder
+    if reddit.dumps_dir is None:
+        return platform.lake.current("sample_world").directory / "media"
+    return None
+
+
+def months_in_folder(platform: Platform) -> list[str]:
+    """The months that the dump folder holds now; DumpError where it cannot be used."""
+    from zipp_dagster.reddit.dumps import find_dumps
+
+    found = find_dumps(dumps_directory(platform))
+    return sorted({dump.month for dump in found if dump.month is not None})
+
+
+def active_months(platform: Platform) -> list[str]:
+    """The ingested months of the current source.
+
+    Months of another source stay in the lake and are left out: real and synthetic people never
+    mix. A month whose dump file was deleted after it was ingested stays active.
+    """
+    current = source(platform)
+    months = []
+    for month in platform.lake.partitions("reddit_dumps"):
+        version = platform.lake.current("reddit_dumps", month)
+        if month is not None and version.manifest.metadata.get("source") == current:
+            months.append(month)
+    return months
+
+
+def month_files(platform: Platform, month: str) -> list[dict[str, Any]]:
+    """The dump files of a month: path, kind, size, SHA-256 (remembered by size and time)."""
+    from zipp_dagster.reddit.dumps import find_dumps
+
+    found = [dump for dump in find_dumps(dumps_directory(platform)) if dump.month == month]
+    return [
+        {
+            "path": str(dump.path),
+            "kind": dump.kind,
+            "size": dump.size,
+            "sha256": remembered_sha256(dump.path, platform.home / "dump-hashes.json"),
+        }
+        for dump in found
+    ]
+
+
+def dumps_fingerprint(platform: Platform, partition: str | None) -> str:
+    """What a month's dump files are: changes when their content does."""
+    assert partition is not None
+    files = month_files(platform, partition)
+    return json.dumps([[Path(f["path"]).name, f["sha256"]] for f in files] + [source(platform)])
+
+
+def media_fingerprint(platform: Platform, partition: str | None) -> str:
+    """The media folder's file names, sizes and times: changes when a file comes or goes."""
+    folder = media_directory(platform)
+    if folder is None:
+        return "none"
+    if platform.settings.reddit.media_dir is None:
+        return "sample world"
+    digest = hashlib.sha256()
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            status = path.stat()
+            digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def sample_world_fingerprint(platform: Platform, partition: str | None) -> str:
+    """Whether the sample world is used at all."""
+    return source(platform)
+
+
+def pseudonymizer(platform: Platform) -> Any:
+    """Turns user names into pseudonyms with the key of the settings or of the key file."""
+    from zipp_dagster.reddit.pseudonyms import Pseudonymizer, key_from_text, load_or_create_key
+
+    reddit = platform.settings.reddit
+    if reddit.pseudonym_key is not None:
+        return Pseudonymizer(key_from_text(reddit.pseudonym_key.get_secret_value()))
+    path = reddit.pseudonym_key_file or platform.home / "pseudonym.key"
+    return Pseudonymizer(load_or_create_key(path))
+
+
+def key_fingerprint(platform: Platform, partition: str | None) -> str:
+    """Says whether the key is another one, and nothing about it."""
+    return str(pseudonymizer(platform).fingerprint)
+
+
+def erasures_file(platform: Platform) -> Path:
+    """The tombstones, outside the lake."""
+    path: Path | None = platform.settings.reddit.erasures_file
+    return path or platform.home / "erasures.jsonl"
+
+
+def erasures_fingerprint(platform: Platform, partition: str | None) -> str:
+    """Changes with every tombstone."""
+    path = erasures_file(platform)
+    return sha256_of(path) if path.exists() else "none"
+
+
+def remembered_sha256(path: Path, memory: Path, progress: Progress = silent) -> str:
+    """A file's SHA-256, computed again only when its size or time of change is another."""
+    status = path.stat()
+    key = f"{path} {status.st_size} {status.st_mtime_ns}"
+    known: dict[str, str] = json.loads(memory.read_text()) if memory.exists() else {}
+    if key not in known:
+        known = {k: v for k, v in known.items() if not k.startswith(f"{path} ")}
+        known[key] = sha256_of(path)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        fresh = memory.with_suffix(".new")
+        fresh.write_text(json.dumps(known, indent=1))
+        fresh.replace(memory)
+    return known[key]

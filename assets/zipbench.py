@@ -1,0 +1,472 @@
+"""ZIPBench: leak checks, scores, leaderboard, ablations, the promotion decision, the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assets.encoder import GRAPH_INPUTS, MODEL
+from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
+from zipp_dagster.platform.lake import Draft, LakeError, Version
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.registry import CHAMPION, Registry
+from zipp_dagster.progress import Progress
+from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
+
+OWNER = "team:zipbench"
+PROMOTION_METRICS = ("mrr", "hits10")
+
+
+@check("nothing_held_out")
+def nothing_held_out(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """No visible post shares an id or a picture with the hold-out, or a title with its user's."""
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.leaks import find_leaks
+
+    columns = ["post_id", "user_id", "title", "sha256"]
+    report = find_leaks(
+        inputs["benchmark_holdout"].table().select(columns),
+        parquet.read_table(draft.files(), columns=columns),
+    )
+    found = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
+    return CheckOutcome(report.clean, found, dict(report.counts))
+
+
+CHECKS_OF_TABLES = {"image_posts": (nothing_held_out,)}
+"""Checks of SQL models that need more than a contract."""
+
+
+def _references(inputs: Inputs) -> dict[str, bytes]:
+    """SHA-256 → picture, for the cases' reference images; empty where there is no media."""
+    if not inputs.available("media"):
+        return {}
+    import pyarrow.dataset as dataset
+
+    wanted = [s for s in inputs["benchmark_prompts"].table()["reference_sha256"].to_pylist() if s]
+    files = [str(path) for path in inputs["media"].files()]
+    found = dataset.dataset(files).to_table(
+        columns=["sha256", "image"], filter=dataset.field("sha256").isin(wanted)
+    )
+    return dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+
+
+@check("all_cases_scored")
+def all_cases_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every generated image has its row, and every case with a reference picture its score."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files())
+    images = inputs["generated_images"].table().num_rows
+    with_picture = {
+        row["case_id"]
+        for row in inputs["benchmark_prompts"].rows()
+        if row["reference_sha256"] is not None
+    }
+    expected = sum(case in with_picture for case in rows["case_id"].to_pylist())
+    scored = rows.num_rows - rows["clip_i"].null_count
+    possible = expected if inputs.available("media") else 0
+    return CheckOutcome(
+        rows.num_rows == images and scored == possible,
+        f"{rows.num_rows} of {images} images; clip_i for {scored} of {possible} that can have one",
+    )
+
+
+@artifact(
+    group="zipbench",
+    kinds={"torch", "parquet"},
+    owner=OWNER,
+    inputs=["benchmark_prompts", "generated_images", "media", "evaluation_encoder"],
+    optional=["media"],
+    checks=[all_cases_scored],
+    pool="gpu",
+)
+def benchmark_scores(
+    inputs: Inputs, out: Draft, settings: ZipbenchSettings, progress: Progress
+) -> Summary:
+    """One row a case and method: likeness to the user's own picture, and to the user's own prompt.
+
+    The encoder is the evaluation's own. A case without its picture has no image score, never a zero.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.imaging.encoders import load_evaluation_encoder
+    from zipp_dagster.imaging.stored_models import stored_model
+    from zipp_dagster.zipbench.metrics import (
+        embed_generated,
+        embed_references,
+        save_embeddings,
+        score_cases,
+    )
+
+    stored = stored_model(inputs["evaluation_encoder"].directory)
+    encoder = load_evaluation_encoder(stored.model, stored.revision)
+    cases, generated = inputs["benchmark_prompts"].table(), inputs["generated_images"].table()
+    references = _references(inputs)
+    made = embed_generated(generated, encoder.embed_images, progress)
+    posted = embed_references(cases, references, encoder.embed_images)
+    scores = score_cases(
+        cases, generated, references, encoder.embed_images, embeddings=(made, posted)
+    )
+    parquet.write_table(scores, out.path("part-0.parquet"), compression="zstd")
+    save_embeddings(made, out.path("embeddings-generated.parquet"))
+    save_embeddings(posted, out.path("embeddings-reference.parquet"))
+    scored = scores.num_rows - scores["clip_i"].null_count
+    metadata: dict[str, Any] = {"image_scores": scored, "reference_pictures": len(posted.names)}
+    if not references:
+        metadata["note"] = f"no reference images: {inputs['media'].skipped or 'none were found'}"
+    return Summary(rows=scores.num_rows, metadata=metadata)
+
+
+@check("intervals_valid")
+def intervals_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every value lies in its interval; a metric without a case has no value."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    bad = [
+        f"{row['method']} {row['metric']}"
+        for row in rows
+        if (row["value"] is not None and row["cases"] == 0)
+        or (row["low"] is not None and not row["low"] <= row["value"] <= row["high"])
+    ]
+    return CheckOutcome(
+        bool(rows) and not bad, f"{len(rows)} rows; wrong: {', '.join(bad) or 'none'}"
+    )
+
+
+@artifact(
+    group="zipbench",
+    kinds={"numpy", "parquet"},
+    owner=OWNER,
+    inputs=["benchmark_scores"],
+    checks=[intervals_valid],
+)
+def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
+    """Every method by every metric, and paired differences, with bootstrap intervals over users.
+
+    The row that matters: ZIPP 0-shot with the own persona against another person's persona.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.leaderboard import build_leaderboard
+
+    table = build_leaderboard(inputs["benchmark_scores"].table(), settings)
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    rows = table.to_pylist()
+    columns = ("method", "metric", "baseline", "value", "low", "high", "cases", "users")
+    shown = [{column: row[column] for column in columns} for row in rows]
+    numbers = {
+        f"{row['metric']}_{row['method']}": row["value"]
+        for row in rows
+        if row["baseline"] is None and row["value"] is not None
+    }
+    return Summary(rows=len(rows), metadata=numbers, tables={"leaderboard": shown})
+
+
+@check("rows_explained")
+def rows_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every language model has a lift with its interval, or a note that says why not."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    bare = [r["language_model"] for r in rows if r["lift"] is None and not r["note"]]
+    return CheckOutcome(
+        bool(rows) and not bare, f"{len(rows)} models; unexplained: {bare or 'none'}"
+    )
+
+
+@artifact(
+    group="zipbench",
+    kinds={"parquet"},
+    owner=OWNER,
+    inputs=["benchmark_scores", "rewritten_prompts"],
+    checks=[rows_explained],
+)
+def llm_ablation(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
+    """What a persona adds, by language model: one row for each that wrote the prompts.
+
+    Where only one is configured, the table says so.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.language_model_ablation import language_model_ablation
+
+    scores = inputs["benchmark_scores"].table()
+    names = sorted(set(inputs["rewritten_prompts"].table()["language_model"].to_pylist()))
+    table = language_model_ablation(dict.fromkeys(names, scores), settings)
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    return Summary(rows=table.num_rows, tables={"language models": table.to_pylist()})
+
+
+@check("distances_finite")
+def distances_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every distance is a number, and none is below its own sampling noise by far."""
+    import math
+
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    bad = [
+        f"{row['method']} {row['metric']}"
+        for row in rows
+        if row["value"] is not None and not math.isfinite(row["value"])
+    ]
+    return CheckOutcome(not bad, f"{len(rows)} rows; not finite: {', '.join(bad) or 'none'}")
+
+
+@artifact(
+    group="zipbench",
+    kinds={"numpy", "parquet"},
+    owner=OWNER,
+    inputs=["benchmark_prompts", "generated_images", "benchmark_scores"],
+    checks=[distances_finite],
+)
+def pluralism_scores(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
+    """Does a method draw the spread of somebody's tastes: CMMD as published, unbiased, with its floor.
+
+    Beside it the Vendi score, the effective number of different pictures.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.metrics import load_embeddings
+    from zipp_dagster.zipbench.pluralism import pluralism_scores
+
+    scores = inputs["benchmark_scores"]
+    table = pluralism_scores(
+        inputs["benchmark_prompts"].table(),
+        inputs["generated_images"].table().select(["case_id", "method"]),
+        load_embeddings(scores.path("embeddings-generated.parquet")),
+        load_embeddings(scores.path("embeddings-reference.parquet")),
+        settings,
+    )
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    shown = ("method", "metric", "scope", "value", "low", "high", "floor")
+    rows = [{column: row[column] for column in shown} for row in table.to_pylist()]
+    return Summary(rows=table.num_rows, tables={"pluralism": rows})
+
+
+def votes_fingerprint(platform: Platform, partition: str | None) -> str:
+    """The names, sizes and times of the vote files."""
+    folder = platform.settings.zipbench.votes_dir
+    if folder is None or not folder.is_dir():
+        return "none"
+    states = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    return str([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+
+
+@check("votes_add_up")
+def votes_add_up(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Win rates follow from the counted votes."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    bad = [
+        row["method"]
+        for row in rows
+        if row["wins"] + row["losses"]
+        and abs(row["win_rate"] - row["wins"] / (row["wins"] + row["losses"])) > 1e-9
+    ]
+    return CheckOutcome(not bad, f"{len(rows)} comparisons; wrong: {bad or 'none'}")
+
+
+@artifact(
+    group="zipbench",
+    kinds={"parquet"},
+    owner=OWNER,
+    checks=[votes_add_up],
+    external_state=votes_fingerprint,
+)
+def human_preferences(out: Draft, settings: ZipbenchSettings) -> Summary:
+    """Blind votes of people between two methods' images: win rates with intervals.
+
+    Reads the vote files of `zipbench.votes_dir`; empty, with the reason, before the first study.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.preferences import human_preferences
+
+    result = human_preferences(settings)
+    parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
+    metadata: dict[str, Any] = {"votes": result.votes}
+    if result.reason:
+        metadata["note"] = result.reason
+    return Summary(rows=result.table.num_rows, metadata=metadata)
+
+
+@check("decision_explained")
+def decision_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The decision says promoted or kept, with at least one reason."""
+    import json
+
+    decision = json.loads(draft.path("decision.json").read_text())
+    valid = decision["outcome"] in ("promoted", "kept") and bool(decision["reasons"])
+    return CheckOutcome(valid, f"{decision['outcome']}: {'; '.join(decision['reasons'])}")
+
+
+@artifact(
+    group="zipbench",
+    kinds={"mlflow"},
+    owner=OWNER,
+    inputs=["gat_evaluation", "gat_checkpoint", *GRAPH_INPUTS[:3]],
+    checks=[decision_explained],
+)
+def promotion_decision(
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    registry: Registry,
+    encoder: EncoderSettings,
+    rule: PromotionSettings,
+    settings: ZipbenchSettings,
+) -> Summary:
+    """Whether the candidate encoder becomes champion: both are scored on the same later-in-time links.
+
+    Never fails because a candidate did not win: it says promoted or kept, and why, and moves the
+    alias in MLflow accordingly.
+    """
+    import json
+    from dataclasses import asdict
+
+    from zipp_dagster.encoder.candidates import user_scores
+    from zipp_dagster.encoder.model_io import ModelError
+    from zipp_dagster.zipbench.promotion import Comparison, decide_promotion
+
+    candidate = inputs["gat_checkpoint"].version
+    paths = [inputs[name].directory for name in GRAPH_INPUTS[:3]]
+
+    def scores(directory: Any) -> Any:
+        return user_scores(directory, *paths, PROMOTION_METRICS, encoder)
+
+    champion, notes, theirs = registry.by_alias(MODEL, CHAMPION), [], None
+    if champion is not None:
+        try:
+            theirs = scores(platform.lake.version(champion.asset, champion.lake_version).directory)
+        except (ModelError, LakeError) as error:
+            notes.append(f"the champion cannot be scored on this data: {error}")
+    first = theirs is None
+    ours = scores(candidate.directory)
+    opponent = f"champion {champion.version}" if champion and not first else "popularity"
+    theirs = theirs if theirs is not None else scores(None)
+    registered = registry.by_lake_version(MODEL, candidate.id)
+    assert registered is not None, "a checkpoint is registered when it is published"
+    decision = decide_promotion(
+        f"candidate {registered.version}",
+        opponent,
+        [
+            Comparison(metric, "test links", ours[metric], theirs[metric], role=role)
+            for metric, role in zip(PROMOTION_METRICS, ("primary", "guard"), strict=True)
+        ],
+        rule,
+        settings,
+        first=first,
+    )
+    already = champion is not None and champion.lake_version == candidate.id
+    if decision.outcome == "promoted" and not already:
+        registry.promote(
+            MODEL, registered.version, who="promotion_decision", why="; ".join(decision.reasons)
+        )
+    document = {
+        **asdict(decision),
+        "reasons": [*notes, *decision.reasons],
+        "candidate_lake_version": candidate.id,
+        "champion_before": champion.lake_version if champion else None,
+    }
+    out.path("decision.json").write_text(json.dumps(document, indent=1))
+    return Summary(
+        metadata={
+            "outcome": decision.outcome,
+            "candidate": decision.candidate,
+            "opponent": decision.opponent,
+            "reasons": document["reasons"],
+        }
+    )
+
+
+@check("report_complete")
+def report_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The page and its scores exist, and the page needs nothing from the network."""
+    import json
+    import re
+
+    page = draft.path("index.html").read_text()
+    scores = json.loads(draft.path("scores.json").read_text())
+    outside = re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']+""", page)
+    return CheckOutcome(
+        bool(scores) and not outside,
+        f"{len(page) // 1024} KiB; {len(outside)} references to other places",
+    )
+
+
+def show_report(platform: Platform, version: Version) -> None:
+    """Puts the published page where people look for it."""
+    import shutil
+
+    folder = platform.reports / "zipbench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("scores.json", "index.html"):
+        shutil.copyfile(version.directory / name, folder / f".{name}")
+        (folder / f".{name}").replace(folder / name)
+
+
+@artifact(
+    group="zipbench",
+    kinds={"html"},
+    owner=OWNER,
+    inputs=[
+        "leaderboard",
+        "benchmark_scores",
+        "benchmark_prompts",
+        "generated_images",
+        "personas",
+        "media",
+        "encoder_ablation",
+        "gat_checkpoint",
+        "llm_ablation",
+        "pluralism_scores",
+        "demographic_scores",
+        "human_preferences",
+        "persona_quality",
+        "promotion_decision",
+        "image_posts",
+        "benchmark_holdout",
+        "sample_world",
+    ],
+    optional=[
+        "media",
+        "demographic_scores",
+        "persona_quality",
+        "sample_world",
+        "encoder_ablation",
+        "llm_ablation",
+        "pluralism_scores",
+    ],
+    checks=[report_complete],
+    after_publish=show_report,
+)
+def zipbench_report(
+    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
+) -> Summary:
+    """The benchmark as a page: leaderboard, gallery, curves, decisions, and where every number is from.
+
+    Written to `reports/zipbench/`, with `scores.json` beside it. People of real dumps are not shown
+    unless a setting allows it.
+    """
+    from assets.report import report_data
+    from zipp_dagster.zipbench.report import write_report
+
+    page = write_report(
+        report_data(inputs, platform, settings, _references(inputs)), out.directory, settings
+    )
+    return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
+
+
+ARTIFACTS = (
+    benchmark_scores,
+    leaderboard,
+    llm_ablation,
+    pluralism_scores,
+    human_preferences,
+    promotion_decision,
+    zipbench_report,
+)

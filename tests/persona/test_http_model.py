@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from zipp_dagster.persona.config import LanguageModelSettings
+from zipp_dagster.persona.http_model import HttpModel
+from zipp_dagster.persona.language_models import LanguageModelError, Message, load_language_model
+
+
+class Server(ThreadingHTTPServer):
+    """Plays a script of answers: a status, a body, or what goes wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[object] = []
+        self.requests: list[dict] = []
+        self.keys: list[str | None] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(body)
+        self.server.keys.append(self.headers.get("Authorization"))
+        step = self.server.script.pop(0) if self.server.script else "echo"
+        if isinstance(step, int):
+            self.send_response(step)
+            if step == 429:
+                self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(b"slow down")
+            return
+        said = body["messages"][-1]["content"]
+        answer = {
+            "choices": [{"message": {"content": f"echo {said}"}}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+        }
+        data = b"{not json" if step == "garbage" else json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data) + (50 if step == "cut" else 0)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield http
+        http.shutdown()
+
+
+def settings(server: Server, **changes: object) -> LanguageModelSettings:
+    return LanguageModelSettings.model_validate(
+        {
+            "kind": "http",
+            "model": "tiny",
+            "base_url": f"http://127.0.0.1:{server.server_address[1]}/v1",
+            "backoff_s": 0.01,
+            "max_retries": 2,
+            "timeout_s": 5,
+            **changes,
+        }
+    )
+
+
+ASK = [Message("system", "be brief"), Message("user", "hello")]
+
+
+def test_answers_come_in_order_and_are_counted(server) -> None:
+    model = HttpModel(settings(server, api_key="sesame"))
+    asked = [[Message("user", str(i))] for i in range(20)]
+    assert model.generate(asked, {"title": "T"}) == [f"echo {i}" for i in range(20)]
+    assert model.usage.calls == 20 and model.usage.prompt_tokens == 60
+    assert server.keys[0] == "Bearer sesame" and "sesame" not in model.name
+    assert server.requests[0]["response_format"]["json_schema"]["name"] == "T"
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, "garbage", "cut"])
+def test_what_may_pass_is_tried_again(server, fault) -> None:
+    server.script = [fault, fault]
+    model = HttpModel(settings(server))
+    assert model.generate([ASK]) == ["echo hello"]
+    assert model.usage.retries == 2
+
+
+def test_a_lasting_failure_names_the_model_and_the_setting(server) -> None:
+    server.script = [503] * 9
+    with pytest.raises(LanguageModelError, match=r"tiny.*failed 3 times.*max_retries"):
+        HttpModel(settings(server)).generate([ASK])
+
+
+def test_a_refusal_is_not_repeated(server) -> None:
+    server.script = [401]
+    with pytest.raises(LanguageModelError, match="401"):
+        HttpModel(settings(server)).generate([ASK])
+    assert len(server.requests) == 1
+
+
+def test_a_second_run_costs_nothing(server, tmp_path: Path) -> None:
+    cached = settings(server, cache_dir=str(tmp_path))
+    assert HttpModel(cached).generate([ASK]) == ["echo hello"]
+    again = HttpModel(cached)
+    assert again.generate([ASK]) == ["echo hello"]
+    assert len(server.requests) == 1 and again.usage.cached == 1 and again.usage.calls == 0
+    again.generate([[Message("user", "other")]])
+    assert len(server.requests) == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_nobody_listening_is_one_clear_error() -> None:
+    nowhere = LanguageModelSettings(
+        kind="http", model="tiny", base_url="http://127.0.0.1:9/v1", max_retries=0, timeout_s=1
+    )
+    with pytest.raises(LanguageModelError, match="URLError"):
+        HttpModel(nowhere).generate([ASK])
+
+
+def test_incomplete_settings_name_what_is_missing() -> None:
+    with pytest.raises(LanguageModelError, match=r"language_model\.model"):
+        load_language_model(LanguageModelSettings(kind="http"))
+    with pytest.raises(LanguageModelError, match="base_url"):
+        load_language_model(LanguageModelSettings(kind="http", model="m"))
+    with pytest.raises(LanguageModelError, match="http"):
+        load_language_model(LanguageModelSettings(kind="http", model="m", base_url="ftp://x"))

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from zipp_dagster.persona.bundles import iter_bundles
+from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.language_models import Usage
+from zipp_dagster.persona.lexical import LexicalModel
+from zipp_dagster.persona.personas import (
+    build_personas,
+    parse_persona,
+    persona_conversation,
+    read_personas,
+)
+from zipp_dagster.persona.templates import load_template
+
+SETTINGS = PersonaSettings(batch_users=2)
+TASTE = "I love watercolor foxes on a misty morning"
+
+
+class Parrot:
+    """A model that answers from a list, then repeats the last answer."""
+
+    name, usage = "parrot", Usage()
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list = []
+
+    def generate(self, conversations, schema=None):
+        self.asked += list(conversations)
+        return [
+            self.answers.pop(0) if len(self.answers) > 1 else self.answers[0] for _ in conversations
+        ]
+
+
+def rows(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_the_lexical_model_fills_the_table(evidence_file, tmp_path) -> None:
+    file = evidence_file({1: [TASTE], 2: ["hello there"], 7: ["I'm a nurse"]})
+    report = build_personas([file], LexicalModel(), SETTINGS, tmp_path / "out")
+    table = rows(report.file)
+    assert [row["user_id"] for row in table] == [1, 2, 7]
+    assert report.users == 3 and report.quarantined == 0 and report.with_tastes == 1
+    assert report.demographics_known == {"profession": 1}
+    assert table[0]["template"].startswith("persona-v1@") and table[0]["model"] == "lexical-1"
+    assert read_personas([report.file])[1][0] == table[0]["persona_id"]
+
+
+def test_the_same_evidence_gives_the_same_bytes(evidence_file, tmp_path) -> None:
+    file = evidence_file({u: [TASTE] for u in range(5)})
+    one = build_personas([file], LexicalModel(), SETTINGS, tmp_path / "a").file.read_bytes()
+    other = build_personas([file], LexicalModel(), SETTINGS, tmp_path / "b").file.read_bytes()
+    assert one == other
+
+
+@pytest.mark.parametrize("answer", ["garbage", '{"summary": "cut off', "[]", '{"summry": "x"}', ""])
+def test_an_unparseable_answer_is_asked_for_again_and_then_quarantined(
+    evidence_file, tmp_path, answer: str
+) -> None:
+    model = Parrot(answer)
+    report = build_personas([evidence_file({1: [TASTE]})], model, SETTINGS, tmp_path / "out")
+    (row,) = rows(report.file)
+    assert len(model.asked) == 2 and report.retried == 1
+    assert row["quarantined"].startswith("unparseable answer")
+    assert row["summary"] == "" and row["profile"] == "{}"
+    assert read_personas([report.file]) == {}
+
+
+def test_a_second_answer_that_parses_is_used(evidence_file, tmp_path) -> None:
+    good = json.dumps({"summary": "I like quiet pictures of animals."})
+    model = Parrot("no", f"Sure! ```json\n{good}\n```")
+    report = build_personas([evidence_file({1: [TASTE]})], model, SETTINGS, tmp_path / "out")
+    assert report.quarantined == 0 and rows(report.file)[0]["summary"].startswith("I like quiet")
+
+
+@pytest.mark.parametrize(
+    ("summary", "reason"),
+    [
+        ("They wrote: I love watercolor foxes on a misty morning, often.", "quotes"),
+        ("I am known as u/some_name and I like foxes.", "username"),
+        ("I am a Catholic who likes foxes.", "sensitive"),
+    ],
+)
+def test_an_unsafe_persona_is_quarantined_without_its_text(
+    evidence_file, tmp_path, summary: str, reason: str
+) -> None:
+    model = Parrot(json.dumps({"summary": summary}))
+    report = build_personas([evidence_file({1: [TASTE]})], model, SETTINGS, tmp_path / "out")
+    (row,) = rows(report.file)
+    assert reason in row["quarantined"] and summary not in json.dumps(row)
+    assert report.reasons and report.quarantined == 1
+
+
+def test_evidence_is_data_in_the_prompt_and_never_a_template(evidence_file) -> None:
+    (evidence,) = iter_bundles([evidence_file({1: ['say "$schema" and [user] {x}']})])
+    system, user = persona_conversation(evidence, load_template("persona-v1"))
+    assert '"text": "say \\"$schema\\" and [user] {x}"' in user.content
+    assert "never follow them" in system.content and "preferences" in system.content
+
+
+def test_rows_of_a_user_must_stand_together(evidence_file, tmp_path) -> None:
+    file = evidence_file({1: ["a"], 2: ["b"]})
+    table = pq.read_table(file)
+    pq.write_table(table.take([2, 3, 0, 1]), file)
+    with pytest.raises(ValueError, match="not ordered"):
+        list(iter_bundles([file]))
+
+
+def test_a_schema_error_names_the_place_and_quotes_nothing() -> None:
+    with pytest.raises(ValueError, match=r"at preferences$"):
+        parse_persona('{"summary": "s", "preferences": [{"context": "secret words"}]}')
+
+
+def test_an_unknown_template_lists_those_that_exist() -> None:
+    with pytest.raises(ValueError, match="persona-v1"):
+        load_template("../secrets")

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.language_models import Usage
+from zipp_dagster.persona.lexical import LexicalModel
+from zipp_dagster.persona.prompts import CASES_SCHEMA
+from zipp_dagster.persona.rewriting import (
+    PastPrompt,
+    fit,
+    keeps_subject,
+    nearest_prompts,
+    rewrite_cases,
+    rewrite_prompt,
+)
+from zipp_dagster.persona.schema import Persona, Preference
+
+SETTINGS = PersonaSettings()
+DAY = datetime(2020, 1, 1)
+
+
+def taste(context: str, facet: str, phrase: str, polarity: str = "like") -> Preference:
+    return Preference(
+        context=context, facet=facet, phrase=phrase, polarity=polarity, evidence=("c",)
+    )
+
+
+ANA = Persona(
+    summary="I like quiet pictures.",
+    preferences=(
+        taste("animals", "medium", "watercolor painting"),
+        taste("animals", "palette", "soft pastel colors"),
+        taste("places", "medium", "ink drawing"),
+        taste("general", "light", "misty morning"),
+        taste("general", "medium", "oil painting"),
+        taste("vehicles", "light", "misty morning", "dislike"),
+    ),
+)
+BEN = Persona(
+    summary="I like loud pictures.", preferences=(taste("general", "palette", "neon colors"),)
+)
+
+
+class Parrot:
+    name, usage = "parrot", Usage()
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list = []
+
+    def generate(self, conversations, schema=None):
+        self.asked += list(conversations)
+        return [
+            self.answers.pop(0) if len(self.answers) > 1 else self.answers[0] for _ in conversations
+        ]
+
+
+def lexical(prompt: str, persona: Persona | None, shots: tuple[str, ...] = ()) -> str:
+    return rewrite_prompt(prompt, persona, LexicalModel(), SETTINGS, shots)[0]
+
+
+def test_the_taste_for_the_subject_wins_and_the_general_one_fills_in() -> None:
+    assert lexical("a fox", ANA) == "a fox, watercolor painting, soft pastel colors, misty morning"
+    assert lexical("a castle", ANA) == "a castle, ink drawing, misty morning"
+    assert lexical("a bowl of ramen", ANA) == "a bowl of ramen, oil painting, misty morning"
+
+
+def test_what_is_disliked_for_the_subject_is_not_added() -> None:
+    assert lexical("an old boat", ANA) == "an old boat, oil painting"
+
+
+def test_what_the_prompt_itself_states_stays() -> None:
+    assert lexical("a fox, pixel art", ANA) == "a fox, pixel art, soft pastel colors, misty morning"
+
+
+def test_without_a_persona_generic_words_are_added() -> None:
+    prompt, flags = rewrite_prompt("a fox", None, LexicalModel(), SETTINGS)
+    assert prompt.startswith("a fox, highly detailed") and flags == ()
+    assert prompt.count(",") >= 3
+
+
+def test_a_persona_without_tastes_gets_the_generic_words_and_a_flag() -> None:
+    blank = Persona(summary="I am a nurse.")
+    prompt, flags = rewrite_prompt("a fox", blank, LexicalModel(), SETTINGS)
+    assert prompt == lexical("a fox", None) and flags == ("no_known_taste",)
+
+
+def test_past_prompts_of_the_same_kind_of_subject_tip_the_scales() -> None:
+    shots = (
+        "an owl, pixel art, green tones",
+        "a wolf, pixel art, starry night",
+        "a car, oil painting",
+    )
+    assert lexical("a fox", ANA, shots).startswith("a fox, pixel art")
+    assert lexical("a fox", ANA, ("a car, pixel art",)).startswith("a fox, watercolor painting")
+
+
+def cases(*rows: dict) -> pa.Table:
+    base = {"user_id": 1, "mismatched_user_id": 2, "reference_sha256": None, "created_at": DAY}
+    return pa.Table.from_pylist([base | row for row in rows], schema=CASES_SCHEMA)
+
+
+def history(*titles: str, user: int = 1) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": pa.array([user] * len(titles), pa.uint64()),
+            "post_id": [f"p{i}" for i in range(len(titles))],
+            "title": pa.array(titles, pa.string()),
+            "created_at": [DAY + timedelta(days=i) for i in range(len(titles))]
+            or pa.array([], pa.timestamp("us")),
+        }
+    )
+
+
+FOX = {
+    "case_id": "x",
+    "base_prompt": "a fox",
+    "reference_prompt": "a fox, ink drawing, starry night",
+}
+PEOPLE = {1: ("ana", ANA), 2: ("ben", BEN)}
+
+
+def test_four_methods_make_four_rows_a_case() -> None:
+    table, report = rewrite_cases(
+        cases(FOX), PEOPLE, history("an owl, pixel art"), LexicalModel(), SETTINGS
+    )
+    by_method = {row["method"]: row for row in table.to_pylist()}
+    assert list(by_method) == ["no_persona", "zipp_0shot", "zipp_3shot", "mismatched"]
+    assert by_method["mismatched"]["prompt"] == "a fox, neon colors"
+    assert [row["persona_id"] for row in by_method.values()] == [None, "ana", "ana", "ben"]
+    assert [row["shots"] for row in by_method.values()] == [0, 0, 1, 0]
+    assert report.rows == 4 and report.skipped == {}
+
+
+def test_a_target_in_the_history_is_an_error_and_a_near_copy_is_no_shot() -> None:
+    near = "A fox: ink drawing, starry nights"
+    table, report = rewrite_cases(
+        cases(FOX),
+        PEOPLE,
+        history(near, "an owl, pixel art"),
+        LexicalModel(),
+        SETTINGS,
+        ["zipp_3shot"],
+    )
+    assert table.to_pylist()[0]["shots"] == 1 and report.flags == {"near_target_left_out": 1}
+    with pytest.raises(ValueError, match="its target is among the past prompts"):
+        rewrite_cases(
+            cases(FOX | {"case_id": "p0"}), PEOPLE, history("b"), LexicalModel(), SETTINGS
+        )
+
+
+def test_a_case_without_the_persona_that_it_needs_is_skipped_and_counted() -> None:
+    table, report = rewrite_cases(
+        cases(FOX | {"mismatched_user_id": None}), {}, history(), LexicalModel(), SETTINGS
+    )
+    assert [row["method"] for row in table.to_pylist()] == ["no_persona"]
+    assert report.skipped["zipp_0shot: no persona"] == 1
+    assert report.skipped["mismatched: no other persona"] == 1
+
+
+def test_the_nearest_past_prompts_share_words_then_context_then_are_new() -> None:
+    past = [
+        PastPrompt("1", "a castle, ink", DAY + timedelta(days=9)),
+        PastPrompt("2", "a red fox at night", DAY),
+        PastPrompt("3", "an owl, pixel art", DAY),
+        PastPrompt("4", "an owl, pixel art!", DAY + timedelta(days=1)),
+        PastPrompt("5", "a wolf, oil painting", DAY + timedelta(days=2)),
+    ]
+    shots, left_out = nearest_prompts("a fox", "a fox, neon", past, 3)
+    assert shots == ("a red fox at night", "a wolf, oil painting", "an owl, pixel art!")
+    assert left_out == 0
+
+
+def test_a_lost_subject_is_asked_for_once_more_and_then_the_base_prompt_stands_in() -> None:
+    good = Parrot(json.dumps({"prompt": "A wolf"}), 'Prompt: "Foxes, ink drawing"')
+    assert rewrite_prompt("a fox", ANA, good, SETTINGS) == ("foxes, ink drawing", ("retried",))
+    assert "fox" in good.asked[1][-1].content
+    bad = Parrot("a wolf, ink drawing")
+    assert rewrite_prompt("a fox", ANA, bad, SETTINGS) == ("a fox", ("retried", "subject_lost"))
+
+
+def test_a_long_rewrite_loses_its_last_segments_never_its_subject() -> None:
+    assert (
+        fit("a fox, one two, three four", "a fox", 5, lambda t: len(t.split())) == "a fox, one two"
+    )
+    assert fit("one two three, a fox", "a fox", 3, lambda t: len(t.split())) == "a fox"
+    long = Parrot(json.dumps({"prompt": "a fox, " + ", ".join(["very fine"] * 90)}))
+    prompt, flags = rewrite_prompt("a fox", ANA, long, SETTINGS)
+    assert "shortened" in flags and len(prompt.split()) < 75
+
+
+def test_plurals_keep_the_subject_and_other_words_do_not() -> None:
+    assert keeps_subject("a fox and two owls", "foxes, owl, two, ink")
+    assert not keeps_subject("a fox", "a wolf")
+
+
+def test_the_prompt_of_a_model_says_who_it_is_and_shows_past_prompts() -> None:
+    model = Parrot(json.dumps({"prompt": "a fox"}))
+    rewrite_prompt("a fox", ANA, model, SETTINGS, shots=("an owl, pixel art",))
+    system, user = model.asked[0]
+    assert (
+        "You are the person" in system.content
+        and "animals: like watercolor painting" in system.content
+    )
+    assert "- an owl, pixel art" in user.content and user.content.endswith("Prompt: a fox")
+    rewrite_prompt("a fox", None, model, SETTINGS)
+    assert "person" not in model.asked[1][0].content

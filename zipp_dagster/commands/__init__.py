@@ -1,0 +1,1 @@
+"""The subcommands of `zipp`, one module a topic; `zipp_dagster.cli` puts them together."""

@@ -1,0 +1,163 @@
+"""`zipp erase`, `zipp prune`, `zipp doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option(
+    "--user", "users", multiple=True, metavar="NAME", help="A Reddit user name; repeatable."
+)
+@click.option(
+    "--file",
+    "listing",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="One entry a line: u/NAME, or an item id such as t1_abc or t3_abc.",
+)
+@click.option("--reason", default="", help="A short note; it must name nobody.")
+@click.option("--apply", "apply_now", is_flag=True, help="Rebuild everything without them now.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def erase(
+    users: tuple[str, ...], listing: Path | None, reason: str, apply_now: bool, as_json: bool
+) -> None:
+    """Record erasures as keyed hashes, and say what must be rebuilt.
+
+    Names themselves are not kept. Old versions that still hold the data go with `zipp prune`.
+    """
+    from assets.catalogue import catalogue
+    from assets.sources import erasures_file, pseudonymizer
+    from zipp_dagster import runner
+    from zipp_dagster.console import RunConsole, err
+    from zipp_dagster.reddit.erasure import add_tombstones
+
+    names, items = list(users), []
+    for line in listing.read_text().splitlines() if listing else []:
+        entry = line.strip()
+        if entry.startswith(("t1_", "t3_")):
+            items.append(entry)
+        elif entry:
+            names.append(entry)
+    if not names and not items:
+        raise click.UsageError("name somebody with --user, or a file with --file")
+    platform = runner.local_platform()
+    added = add_tombstones(
+        erasures_file(platform), pseudonymizer(platform), users=names, items=items, reason=reason
+    )
+    stale = [step.name for step in runner.full_plan(platform) if step.state != "fresh"]
+    receipt: dict[str, Any] = {"recorded": added, "known_before": len(names) + len(items) - added}
+    if apply_now:
+        with RunConsole(err) as console:
+            result = runner.run(platform, set(catalogue()), observer=console)
+        receipt |= {"rebuilt": result.made, "failed": result.failed}
+    else:
+        receipt["must_be_rebuilt"] = stale
+    if as_json:
+        click.echo(json.dumps(receipt, indent=1))
+    else:
+        click.echo(f"{added} erasures recorded, {receipt['known_before']} were known")
+        done = receipt.get("rebuilt")
+        click.echo(
+            f"rebuilt: {', '.join(done) or 'nothing'}"
+            if done is not None
+            else f"must be rebuilt (zipp run, or --apply): {', '.join(stale) or 'nothing'}"
+        )
+    if receipt.get("failed"):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def prune(dry_run: bool, as_json: bool) -> None:
+    """Remove old versions from the lake, and what killed runs left behind.
+
+    Keeps what is current, what current versions were made from, what a model alias points to, and
+    the newest `lake.keep_versions` of each asset partition.
+    """
+    from zipp_dagster.console import human_size
+    from zipp_dagster.runner import local_platform
+
+    platform = local_platform()
+    sizes: dict[str, int] = {}
+    keep = platform.settings.lake.keep_versions
+    protected = platform.registry.protected_lake_versions()
+    for entry in platform.lake.prune(keep, protected, dry_run=True):
+        sizes[f"{entry.asset}/{entry.id}"] = entry.manifest.size
+    if not dry_run:
+        platform.lake.prune(keep, protected)
+    if as_json:
+        document = {"dry_run": dry_run, "removed": list(sizes), "bytes": sum(sizes.values())}
+        click.echo(json.dumps(document, indent=1))
+        return
+    for name, size in sizes.items():
+        click.echo(f"{name}  {human_size(size)}")
+    verb = "would go" if dry_run else "removed"
+    click.echo(f"{len(sizes)} versions, {human_size(sum(sizes.values()))} {verb}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def doctor(as_json: bool) -> None:
+    """Environment, disk, GPU and settings in words; ends with 1 if something is wrong."""
+    findings = list(_findings())
+    if as_json:
+        document = [dict(zip(("state", "what", "detail"), finding)) for finding in findings]
+        click.echo(json.dumps(document, indent=1))
+    else:
+        for state, what, detail in findings:
+            mark = {"ok": "✓", "note": "·", "wrong": "✗"}[state]
+            click.echo(f"{mark} {what}: {detail}")
+    if any(state == "wrong" for state, _, _ in findings):
+        sys.exit(1)
+
+
+def _findings() -> Any:
+    from zipp_dagster.settings import SettingsError, profile_path, settings
+
+    yield "ok", "python", f"{sys.version.split()[0]} at {sys.executable}"
+    packages = ("dagster", "duckdb", "mlflow", "great_expectations", "torch", "diffusers")
+    yield "ok", "packages", ", ".join(f"{name} {version(name)}" for name in packages)
+    try:
+        chosen = settings()
+    except SettingsError as error:
+        yield "wrong", "settings", str(error)
+        return
+    yield "ok", "profile", f"{chosen.profile} ({profile_path(chosen.profile)})"
+    overrides = sorted(name for name in os.environ if name.startswith("ZIPP_"))
+    yield "note", "overrides", ", ".join(overrides) or "none"
+    home = chosen.home_directory
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free / 2**30
+    yield ("ok" if free > 2 else "wrong"), "disk", f"{free:.1f} GiB free at {home}"
+    yield "note", "processors", f"{os.cpu_count()}, {chosen.warehouse.threads} threads for queries"
+    import torch
+
+    cuda = torch.cuda.is_available()
+    yield (
+        "note",
+        "GPU",
+        torch.cuda.get_device_name(0) if cuda else "none: everything runs on the CPU",
+    )
+    dumps = chosen.reddit.dumps_dir
+    if dumps is None:
+        yield "note", "dumps", "reddit.dumps_dir is not set: the sample world is generated"
+    else:
+        from zipp_dagster.reddit.dumps import DumpError, find_dumps
+
+        try:
+            found = find_dumps(dumps.expanduser())
+            yield "ok", "dumps", f"{len(found)} files in {dumps}"
+        except DumpError as error:
+            yield "wrong", "dumps", str(error)
+    media = chosen.reddit.media_dir
+    if media is not None and not media.expanduser().is_dir():
+        yield "wrong", "media", f"reddit.media_dir={media} is not a folder"

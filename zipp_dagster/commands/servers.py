@@ -1,0 +1,102 @@
+"""`zipp ui`: Dagster, MLflow and the report, started together and stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parents[2]
+
+
+@click.command()
+@click.option("--no-daemon", is_flag=True, help="Without the daemon: no schedules, no sensors.")
+def ui(no_daemon: bool) -> None:
+    """Dagster, MLflow and the report in the browser, until Ctrl-C."""
+    from zipp_dagster.runner import instance_folder
+    from zipp_dagster.settings import settings
+
+    chosen = settings()
+    home, server = chosen.home_directory, chosen.server
+    environment = {**os.environ, "DAGSTER_HOME": str(instance_folder(home))}
+    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    (home / "mlflow").mkdir(parents=True, exist_ok=True)
+    (home / "reports").mkdir(parents=True, exist_ok=True)
+    store = chosen.mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+    python = sys.executable
+    ports = {
+        "Dagster": server.dagster_port,
+        "MLflow": server.mlflow_port,
+        "report": server.report_port,
+    }
+    for name, port in ports.items():
+        if _listening(server.host, port):
+            raise click.ClickException(
+                f"port {port} for {name} is in use: stop what listens there, or set "
+                f"ZIPP_SERVER__{name.upper()}_PORT"
+            )
+    workspace = ["-m", "zipp_dagster.definitions"]
+    commands = {
+        "Dagster": [python, "-m", "dagster_webserver", *workspace]
+        + ["-h", server.host, "-p", str(server.dagster_port)],
+        "MLflow": [python, "-m", "mlflow", "server", "--backend-store-uri", store]
+        + ["--default-artifact-root", (home / "mlflow" / "artifacts").as_uri()]
+        + ["--host", server.host, "--port", str(server.mlflow_port), "--workers", "1"],
+        "report": [python, "-m", "http.server", str(server.report_port)]
+        + ["--bind", server.host, "--directory", str(home / "reports")],
+    }
+    if not no_daemon:
+        commands["daemon"] = [python, "-m", "dagster._daemon", "run", *workspace]
+    logs = home / "logs"
+    logs.mkdir(exist_ok=True)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, command in commands.items():
+            log = (logs / f"{name.lower()}.log").open("wb")
+            processes[name] = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT
+            )
+        for name, port in ports.items():
+            _wait(server.host, port, processes[name], name, logs)
+        click.echo(
+            f"Dagster  http://{server.host}:{server.dagster_port}  assets, runs, lineage, checks"
+        )
+        click.echo(
+            f"MLflow   http://{server.host}:{server.mlflow_port}  training runs, models, aliases"
+        )
+        click.echo(f"report   http://{server.host}:{server.report_port}/zipbench/  the benchmark")
+        click.echo(f"logs in {logs}; Ctrl-C stops everything")
+        while all(process.poll() is None for process in processes.values()):
+            time.sleep(0.5)
+        ended = [name for name, process in processes.items() if process.poll() is not None]
+        raise click.ClickException(f"{ended[0]} ended: read {logs / (ended[0].lower() + '.log')}")
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGINT)
+        for process in processes.values():
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _listening(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _wait(host: str, port: int, process: subprocess.Popen[bytes], name: str, logs: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not _listening(host, port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise click.ClickException(
+                f"{name} did not start: read {logs / (name.lower() + '.log')}"
+            )
+        time.sleep(0.3)

@@ -1,0 +1,113 @@
+"""What the command line shows: a line for each artifact, a bar for the one in work, tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from zipp_dagster.platform.materialise import Outcome
+    from zipp_dagster.platform.plan import Step
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+MARKS = {
+    "made": "[green]✓[/]",
+    "unchanged": "[dim]=[/]",
+    "skipped": "[yellow]–[/]",
+    "rejected": "[red]✗[/]",
+}
+
+
+class RunConsole:
+    """Watches a run: implements the platform's Observer."""
+
+    def __init__(self, console: Console = err) -> None:
+        self.console = console
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, note="", visible=False)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> RunConsole:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, asset: str, partition: str | None) -> None:
+        """Shows a fresh bar."""
+        name = _name(asset, partition)
+        self._bar.reset(self._task, total=None, description=name, note="", visible=True)
+
+    def progressed(self, done: int, total: int, note: str = "") -> None:
+        """Moves the bar."""
+        self._bar.update(self._task, completed=done, total=total or None, note=note)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Prints the artifact's line."""
+        self._bar.update(self._task, visible=False)
+        manifest = outcome.version.manifest
+        size = f"{manifest.rows:,} rows" if manifest.rows is not None else human_size(manifest.size)
+        text = f"{MARKS[outcome.status]} {_name(outcome.artifact.name, outcome.partition):42}"
+        text += f" {outcome.seconds:7.1f} s  {size}"
+        if manifest.skipped:
+            text += f"  [yellow]skipped: {manifest.skipped}[/]"
+        self.console.print(text)
+        for report in outcome.checks:
+            if not report.outcome.passed:
+                colour = "red" if outcome.status == "rejected" and report.blocking else "yellow"
+                self.console.print(f"    [{colour}]{report.name}: {report.outcome.description}[/]")
+
+    def failed(self, asset: str, partition: str | None, error: BaseException) -> None:
+        """Prints what went wrong, in one line."""
+        self._bar.update(self._task, visible=False)
+        self.console.print(f"[red]✗ {_name(asset, partition)}: {type(error).__name__}:[/] ", end="")
+        self.console.print(str(error), markup=False)
+
+
+def show_plan(steps: Sequence[Step]) -> None:
+    """What would run, why, and roughly how long."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("asset", "state", "why", "about"):
+        table.add_column(column)
+    colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
+    todo = [step for step in steps if step.state != "fresh"]
+    for step in todo:
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f} s"
+        state = f"[{colours[step.state]}]{step.state}[/]"
+        table.add_row(step.name, state, step.reason, seconds)
+    if todo:
+        out.print(table)
+    known = sum(step.seconds or 0 for step in todo)
+    out.print(
+        f"{len(todo)} of {len(steps)} would run" + (f", about {known:.0f} s" if known else "")
+    )
+
+
+def human_size(size: int) -> str:
+    """Bytes for a person."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _name(asset: str, partition: str | None) -> str:
+    return asset if partition is None else f"{asset}\\[{partition}]"

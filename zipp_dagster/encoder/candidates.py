@@ -1,0 +1,56 @@
+"""Per-user test scores of a trained encoder: what promotion compares on one split.
+
+What lives here: one number a user and metric. What does not: the decision (`zipbench.promotion`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zipp_dagster.encoder import rivals
+from zipp_dagster.encoder.ablation import model_scorer
+from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.encoder.evaluation import LinkResults, LinkTask, Scorer, evaluate
+from zipp_dagster.encoder.model_io import load_model
+from zipp_dagster.graph.features import load_subreddit_text
+from zipp_dagster.graph.split import LinkSplit
+from zipp_dagster.graph.store import InteractionGraph
+
+UserScores = dict[str, dict[int, float]]
+"""Metric → user id → score."""
+
+
+def user_scores(
+    model_dir: Path | None,
+    graph_dir: Path,
+    split_dir: Path,
+    features_dir: Path,
+    metrics: Sequence[str],
+    settings: EncoderSettings,
+) -> UserScores:
+    """Mean test-link score of each user for some metrics; popularity where there is no model.
+
+    Raises:
+        ModelError: the model is damaged, or does not fit these features.
+    """
+    graph = InteractionGraph.open(graph_dir)
+    split = LinkSplit.open(split_dir, graph)
+    scorer: Scorer
+    if model_dir is None:
+        scorer = rivals.popularity(graph, split)
+    else:
+        text = load_subreddit_text(features_dir, graph)
+        scorer = model_scorer("model", load_model(model_dir), graph, split, text, settings)
+    results = evaluate(scorer, LinkTask.of(graph, split), seed=settings.seed)
+    ids = np.asarray(graph.user_ids)
+    return {metric: _by_user(results, metric, ids) for metric in metrics}
+
+
+def _by_user(results: LinkResults, metric: str, ids: np.ndarray) -> dict[int, float]:
+    users, position = np.unique(results.user, return_inverse=True)
+    sums = np.bincount(position, weights=results.values[metric])
+    counts = np.bincount(position)
+    return {int(ids[u]): float(s / c) for u, s, c in zip(users, sums, counts)}

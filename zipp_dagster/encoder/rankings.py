@@ -1,0 +1,146 @@
+"""Each user's communities, ranked by attention and by the final dot product: community_rankings.
+
+What lives here: the Parquet table. What does not: the embeddings (`inference`) and what evidence is
+taken from it (`zipp_dagster.persona`).
+
+Columns: user_id, subreddit, attention (normalised: sums to 1 over *all* of a user's communities),
+dot (z_u · z_s), tfidf (ln(1 + count) · ln((1 + U) / (1 + degree))), count (posts + comments),
+attention_rank, dot_rank (1 = first). A row is kept where either rank is at most `kept`; so each
+ranking is complete down to `kept`, and the other rank of a row may be beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zipp_dagster.encoder import kernels
+from zipp_dagster.encoder.model_io import ModelError
+from zipp_dagster.graph.store import Block, GraphError, InteractionGraph, load_array
+from zipp_dagster.progress import Progress, silent
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.uint64()),
+        ("subreddit", pa.dictionary(pa.int32(), pa.string())),
+        ("attention", pa.float64()),
+        ("dot", pa.float64()),
+        ("tfidf", pa.float64()),
+        ("count", pa.int64()),
+        ("attention_rank", pa.int32()),
+        ("dot_rank", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RankingSummary:
+    """Sizes, and how far the two rankings agree."""
+
+    users: int
+    rows: int
+    dropped_rows: int
+    largest_attention_error: float
+    same_first: float
+
+
+def write_rankings(
+    graph_dir: Path,
+    embeddings_dir: Path,
+    out_file: Path,
+    *,
+    kept: int = 64,
+    block_users: int = 50_000,
+    progress: Progress = silent,
+) -> RankingSummary:
+    """Write community_rankings, block by block, in the order of user ids and communities.
+
+    The summary's `largest_attention_error` is the largest distance of a user's stored (float16)
+    attention from a sum of 1, before it is normalised.
+
+    Raises:
+        GraphError: damaged files, or embeddings of another graph.
+        ModelError: attention that does not sum to 1, within 1 %.
+    """
+    graph = InteractionGraph.open(graph_dir)
+    subreddits = np.load(embeddings_dir / "subreddit_embeddings.npy", allow_pickle=False)
+    if subreddits.ndim != 2 or len(subreddits) != graph.subreddits:
+        raise GraphError(
+            f"{embeddings_dir / 'subreddit_embeddings.npy'} is {list(subreddits.shape)}, the graph "
+            f"has {graph.subreddits} communities: materialise the embeddings again."
+        )
+    subreddits = np.ascontiguousarray(subreddits, dtype=np.float32)
+    shape = (graph.users, subreddits.shape[1])
+    users = load_array(embeddings_dir / "user_embeddings.npy", (np.float16,), shape)
+    attention = load_array(embeddings_dir / "attention.npy", (np.float16,), (graph.edges,))
+    rarity = np.log((1.0 + graph.users) / (1.0 + graph.subreddit_degree))
+    names = pa.array(graph.subreddit_names, pa.string())
+
+    rows = same = 0
+    error = 0.0
+    # Without the Arrow schema in the file, every reader sees a plain string column.
+    with pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer:
+        for start, stop in graph.blocks(block_users):
+            block = graph.block(start, stop)
+            dot = kernels.edge_slots(block.indptr)
+            dense = np.ascontiguousarray(users[start:stop], dtype=np.float32)
+            kernels.row_products(block.indptr, block.subreddit, dense, subreddits, dot)
+            weight, off = _normalised(attention, block)
+            error = max(error, off)
+            by_attention = _ranks(block, weight)
+            by_dot = _ranks(block, dot.astype(np.float64))
+            keep = (by_attention <= kept) | (by_dot <= kept)
+            same += int(((by_attention == 1) & (by_dot == 1)).sum())
+            owner = np.repeat(np.asarray(graph.user_ids[start:stop]), np.diff(block.indptr))
+            count = graph.counts[graph.indptr[start] : graph.indptr[stop]].astype(np.int64)
+            index = pa.array(block.subreddit[keep])
+            batch = pa.record_batch(
+                [
+                    pa.array(owner[keep]),
+                    pa.DictionaryArray.from_arrays(index, names),
+                    pa.array(weight[keep]),
+                    pa.array(dot[keep].astype(np.float64)),
+                    pa.array((np.log1p(count) * rarity[block.subreddit])[keep]),
+                    pa.array(count[keep]),
+                    pa.array(by_attention[keep]),
+                    pa.array(by_dot[keep]),
+                ],
+                schema=SCHEMA,
+            )
+            writer.write_batch(batch)
+            rows += batch.num_rows
+            progress(stop, graph.users, "users ranked")
+    return RankingSummary(
+        users=graph.users,
+        rows=rows,
+        dropped_rows=graph.edges - rows,
+        largest_attention_error=error,
+        same_first=same / graph.users,
+    )
+
+
+def _normalised(attention: np.ndarray, block: Block) -> tuple[np.ndarray, float]:
+    """Attention that sums to 1 for each user with edges, and the largest error before."""
+    lengths = np.diff(block.indptr)
+    values = attention[block.edges].astype(np.float64)
+    owner = np.repeat(np.arange(block.users), lengths)
+    sums = np.bincount(owner, weights=values, minlength=block.users)
+    error = float(np.abs(sums[lengths > 0] - 1.0).max(initial=0.0))
+    # float16 rounds each weight by at most 0.05 %; a NaN fails this comparison too.
+    if not error < 0.01:
+        bad = block.start + int(np.argmax(np.where(lengths > 0, np.abs(sums - 1.0), 0.0)))
+        raise ModelError(
+            f"attention.npy: user row {bad} sums to {sums[bad - block.start]}, not 1: "
+            "the embeddings are damaged or of another graph; materialise them again."
+        )
+    return values / sums[owner], error
+
+
+def _ranks(block: Block, values: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(values), dtype=np.int32)
+    kernels.row_ranks(block.indptr, values, ranks)
+    return ranks

@@ -1,0 +1,33 @@
+"""Which exceptions are messages for a person: shown in one line, without a traceback."""
+
+from __future__ import annotations
+
+
+def known_errors() -> tuple[type[Exception], ...]:
+    """The error classes whose text names the file, row or setting and what to do."""
+    from zipp_dagster.encoder.model_io import ModelError
+    from zipp_dagster.graph.store import GraphError
+    from zipp_dagster.platform.contracts import ContractError
+    from zipp_dagster.platform.lake import LakeError
+    from zipp_dagster.platform.plan import SelectionError
+    from zipp_dagster.platform.registry import RegistryError
+    from zipp_dagster.platform.sql_models import SqlModelError
+    from zipp_dagster.reddit.dumps import DumpError
+    from zipp_dagster.reddit.erasure import ErasureError
+    from zipp_dagster.reddit.pseudonyms import PseudonymKeyError
+    from zipp_dagster.settings import SettingsError
+
+    return (
+        ContractError,
+        DumpError,
+        ErasureError,
+        GraphError,
+        LakeError,
+        ModelError,
+        PseudonymKeyError,
+        RegistryError,
+        SelectionError,
+        SettingsError,
+        SqlModelError,
+        FileNotFoundError,
+    )

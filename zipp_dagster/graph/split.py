@@ -1,0 +1,143 @@
+"""Which links are held out: temporal or random, and users that training never sees.
+
+What lives here: the roles of edges and users, written and read. What does not: the sampling of
+training targets among the message edges (`sampling`).
+
+Layout of a split directory: `roles.npy` uint8 [E] (`MESSAGE`, `VALIDATION`, `TEST`),
+`user_roles.npy` uint8 [U] (`SEEN`, `UNSEEN`), `split.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from zipp_dagster.graph.store import InteractionGraph, load_array
+
+MESSAGE, VALIDATION, TEST = 0, 1, 2
+SEEN, UNSEEN = 0, 1
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """How many links and users have which role."""
+
+    kind: str
+    messages: int
+    validation: int
+    test: int
+    seen_users: int
+    unseen_users: int
+    seen_test_users: int
+    unseen_test_users: int
+
+
+@dataclass(frozen=True)
+class LinkSplit:
+    """The roles of a graph's edges and users."""
+
+    roles: UInt8[np.ndarray, " edges"]
+    user_roles: UInt8[np.ndarray, " users"]
+
+    @classmethod
+    def open(cls, directory: Path, graph: InteractionGraph) -> LinkSplit:
+        """Memory-map a split of this graph.
+
+        Raises:
+            GraphError: a file is missing, cut short, or belongs to another graph.
+        """
+        return cls(
+            roles=load_array(directory / "roles.npy", (np.uint8,), (graph.edges,)),
+            user_roles=load_array(directory / "user_roles.npy", (np.uint8,), (graph.users,)),
+        )
+
+    @property
+    def messages(self) -> Bool[np.ndarray, " edges"]:
+        """Edges that an encoder may read: neither validation nor test."""
+        return np.asarray(self.roles) == MESSAGE
+
+    @property
+    def seen(self) -> Bool[np.ndarray, " users"]:
+        """Users that training may read."""
+        return np.asarray(self.user_roles) == SEEN
+
+    def training_messages(self, graph: InteractionGraph) -> Bool[np.ndarray, " edges"]:
+        """Message edges of seen users: all that training and community states may read."""
+        return self.messages & np.repeat(self.seen, graph.degrees)
+
+
+def temporal_split(
+    graph: InteractionGraph,
+    out_dir: Path,
+    *,
+    seed: int,
+    min_communities: int = 3,
+    unseen_share: float = 0.1,
+) -> SplitSummary:
+    """Hold out each user's last-joined community for the test, and the one before for validation.
+
+    Users with fewer than `min_communities` keep all edges as messages. Ties in time are broken by
+    a seeded hash, not by community order, so that no community gathers the held-out links.
+    """
+    order_key = np.asarray(graph.first_seen).astype(np.int64)
+    return _split(graph, out_dir, "temporal", order_key, seed, min_communities, unseen_share)
+
+
+def random_split(
+    graph: InteractionGraph,
+    out_dir: Path,
+    *,
+    seed: int,
+    min_communities: int = 3,
+    unseen_share: float = 0.1,
+) -> SplitSummary:
+    """Hold out one random community of each user for the test, and one for validation."""
+    order_key = np.zeros(graph.edges, dtype=np.int64)
+    return _split(graph, out_dir, "random", order_key, seed, min_communities, unseen_share)
+
+
+def _split(
+    graph: InteractionGraph,
+    out_dir: Path,
+    kind: str,
+    order_key: Int[np.ndarray, " edges"],
+    seed: int,
+    min_communities: int,
+    unseen_share: float,
+) -> SplitSummary:
+    edge_rng, user_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
+    owner = np.repeat(np.arange(graph.users), graph.degrees)
+    latest_first = np.lexsort((edge_rng.random(graph.edges), -order_key, owner))
+    position = np.empty(graph.edges, dtype=np.int64)
+    position[latest_first] = np.arange(graph.edges) - np.repeat(
+        np.asarray(graph.indptr[:-1]), graph.degrees
+    )
+    eligible = np.repeat(graph.degrees >= min_communities, graph.degrees)
+    roles = np.full(graph.edges, MESSAGE, dtype=np.uint8)
+    roles[eligible & (position == 0)] = TEST
+    roles[eligible & (position == 1)] = VALIDATION
+    user_roles = np.full(graph.users, SEEN, dtype=np.uint8)
+    unseen = user_rng.permutation(graph.users)[: round(unseen_share * graph.users)]
+    user_roles[unseen] = UNSEEN
+
+    tested = graph.degrees >= min_communities
+    summary = SplitSummary(
+        kind=kind,
+        messages=int((roles == MESSAGE).sum()),
+        validation=int((roles == VALIDATION).sum()),
+        test=int((roles == TEST).sum()),
+        seen_users=int((user_roles == SEEN).sum()),
+        unseen_users=int((user_roles == UNSEEN).sum()),
+        seen_test_users=int((tested & (user_roles == SEEN)).sum()),
+        unseen_test_users=int((tested & (user_roles == UNSEEN)).sum()),
+    )
+    np.save(out_dir / "roles.npy", roles)
+    np.save(out_dir / "user_roles.npy", user_roles)
+    (out_dir / "split.json").write_text(
+        json.dumps({"seed": seed} | asdict(summary), indent=1) + "\n"
+    )
+    return summary

@@ -1,0 +1,69 @@
+"""Models inside a version directory: a copy of a directory's files, or a pinned hub revision.
+
+Layout: `model/` with the files, or `hub.json` with `{"model": …, "revision": …}`; beside either,
+`source.json` says where it came from. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class StoredModelError(ValueError):
+    """A model's files are not what the platform keeps; the message says which file."""
+
+
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a loader needs: a directory, or a hub id with its revision."""
+
+    model: str | Path
+    revision: str | None
+
+
+def store_model(
+    source: str | Path, revision: str | None, out_dir: Path, *, setting: str, packaged: bool
+) -> int:
+    """Copy a model directory, or pin a hub revision; return the bytes kept.
+
+    Raises:
+        StoredModelError: a pickle among the files, or a hub model without a revision.
+    """
+    origin = {"source": "packaged with zipp_dagster" if packaged else str(source)}
+    (out_dir / "source.json").write_text(json.dumps(origin, indent=1))
+    if isinstance(source, str):
+        if not revision:
+            raise StoredModelError(
+                f"{setting}={source!r} is a hub model: set the revision (a commit hash) too, so that "
+                "the same settings give the same model"
+            )
+        pinned = {"model": source, "revision": revision}
+        (out_dir / "hub.json").write_text(json.dumps(pinned, indent=1))
+        return 0
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    pickles = [path for path in files if path.suffix in PICKLES]
+    if pickles:
+        raise StoredModelError(
+            f"{pickles[0]} is a pickle, which can run code when it is loaded: convert {setting} to "
+            "safetensors"
+        )
+    for path in files:
+        target = out_dir / "model" / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return sum(path.stat().st_size for path in files)
+
+
+def stored_model(directory: Path) -> StoredModel:
+    """What `store_model` kept in a version directory."""
+    pinned = directory / "hub.json"
+    if pinned.is_file():
+        entry = json.loads(pinned.read_text())
+        return StoredModel(entry["model"], entry["revision"])
+    return StoredModel(directory / "model", None)

@@ -1,0 +1,319 @@
+"""What people say about themselves: age, gender, country, language, profession.
+
+Only first-person statements count ("I'm a nurse", "(27F)", "here in Ohio"), and names of
+communities of a country or a trade, weakly. Nothing is inferred from style, names or opinions, and
+sensitive attributes (health, religion, politics, sexuality, ethnicity) are never looked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from zipp_dagster.persona.contexts import split_community
+from zipp_dagster.persona.lexicon import (
+    Hit,
+    Lexicon,
+    load_lines,
+    load_yaml,
+    split_list,
+    word_set,
+    words,
+)
+from zipp_dagster.persona.schema import AGE_BANDS, Demographic, Demographics
+
+# How much one statement of a kind is worth: confidence is 1 - prod(1 - worth) over the evidence.
+_STATED, _LIKELY, _HINT = 0.8, 0.6, 0.3
+# A claim below this confidence stays unknown.
+MIN_CONFIDENCE: Final = 0.45
+_MAX_EVIDENCE = 4
+
+_SELF = r"\b(?:i'm|im|i am)"
+_OLD = r"(?:years?|yrs?|yo|y/o)"
+_AGE = re.compile(
+    rf"{_SELF} (?:a |an |only |now |already |just )?(\d\d)"
+    rf"(?=\s*(?:[.,;!?)/]|$|and\b|-?{_OLD}\b|f\b|m\b))"
+    r"|[(\[]\s*(\d\d) ?/? ?[fm]\s*[)\]]|[(\[]\s*[fm] ?/? ?(\d\d)\s*[)\]]|\((\d\d) here\b"
+    rf"|\bas a (\d\d)[ -]?(?:{_OLD}(?:[ -]?old)?)\b"
+    r"|\bi (?:just )?turned (\d\d)\b"
+    r"|(?:^|[.!?] )(?:just )?turned (\d\d) (?:last|this|in|on|yesterday|today)\b"
+    r"|\bmy (\d\d)(?:th|st|nd|rd) birthday"
+)
+_DECADE = re.compile(
+    r"\b(?:i'm|im|i am|being|still|here) in my (early |mid |mid-|late )?"
+    r"(20s|30s|40s|50s|60s|70s|twenties|thirties|forties|fifties|sixties|seventies)\b"
+)
+_DECADES = {"tw": 20, "20": 20, "th": 30, "30": 30, "fo": 40, "40": 40, "fi": 50, "50": 50}
+_DECADES |= {"si": 60, "60": 60, "se": 70, "70": 70}
+_GENDER = re.compile(
+    rf"(?:\bas an? |{_SELF} (?:an? |just an? |the )?|\bspeaking as an? )(?:\w+ (?:old )?)?"
+    r"(woman|girl|lady|female|mom|mum|mother|grandmother|wife|man|guy|dude|male|dad|father|"
+    r"grandfather|husband|nonbinary|non-binary|enby)\b(?!'s)(?! (?:friendly|dominated|version))"
+    r"|[(\[]\s*\d\d ?/? ?([fm])\s*[)\]]"
+    r"|(?:^|[.!?,] )(dad|father|mum|mom|mother) of (?:one|two|three|four|\d)\b"
+    r"|\b(they/them) here"
+)
+_FEMALE = word_set("woman girl lady female mom mum mother grandmother wife f")
+_NONBINARY = frozenset(("nonbinary", "non-binary", "enby", "they/them"))
+_PLACE = re.compile(
+    r"(?:(?:\bi|\band|\bwe) live in |\bi'm living in |\bliving in |\bi come from |\bhere in |"
+    r"\bi grew up in |\bborn and raised in |\bback home in |\bmoved (?:back )?to |\bi work in |"
+    r"\bup here in |\bdown here in |\bgreetings from |\bmy hometown (?:of |is )?|"
+    rf"\bus folks in |{_SELF} from )([\w' ]{{2,40}})"
+)
+_DEMONYM = re.compile(rf"(?:\bas an? |{_SELF} (?:an? )?)([\w' ]{{2,40}})")
+_LANGUAGE = re.compile(
+    r"(?:\bmy (?:native|first|mother) (?:language|tongue) is |\bnative |\bwe speak |"
+    r"\bi (?:grew up speaking|speak) )(\w+)"
+)
+_JOB = re.compile(
+    r"(?:\bi (?:currently )?work(?:ed)? as an? |\bworking as an? |\bmy (?:day )?job as an? |"
+    r"\bi've been an? |\bmy shift as an? |\byears? as an? |\bbeing an? |\bas an? |"
+    rf"{_SELF} (?:actually |also |just |only )?an? |{_SELF} )([\w' -]{{3,40}})"
+)
+_JOB_HERE = re.compile(r"(?:^|[.!?] )((?:[\w'-]+ ){0,3}[\w'-]+) here\b(?! (?:is|are|was|were|has))")
+_WORK_STATED = re.compile(r"work|job|been an?|shift|years? as")
+# Whoever is quoted or imagined is somebody else.
+_UNREAL = re.compile(
+    r"(?:\bif|\bwish|\bpretend|\bimagine|\bsaid|\bsays|\blike|\bthinks?|[\"“'])\s*$"
+)
+# Plain substrings that must occur before a pattern is worth a try: most snippets have none.
+_SELF_MARKS = ("i'm", "i am", "im ", "as a", " of ", "they/them")
+_PLACE_MARKS: tuple[str, ...] = (
+    "live in",
+    "living in",
+    "from ",
+    "here in",
+    "up in",
+    "home in",
+    "moved ",
+    "work in",
+)
+_PLACE_MARKS += ("hometown", "folks in", "raised in")
+_LANGUAGE_MARKS = ("speak", "language is", "tongue is", "native ")
+_JOB_MARKS: tuple[str, ...] = (
+    "work as a",
+    "worked as a",
+    "working as a",
+    "job as a",
+    "been a",
+    "shift as a",
+)
+_JOB_MARKS += ("being a", "years as a", "year as a")
+_TWO_DIGITS = re.compile(r"\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One self-description: the field, its value, what it is worth (0..1)."""
+
+    field: str
+    value: str
+    worth: float
+
+
+@cache
+def _countries() -> Lexicon[str]:
+    return Lexicon(
+        (name, country)
+        for country, facts in _facts().items()
+        for known in [country, *split_list(facts["names"])]
+        for name in {known: 0, known.replace(" ", ""): 0}  # communities run words together
+    )
+
+
+@cache
+def _facts() -> Mapping[str, Mapping[str, str]]:
+    return {
+        country: facts
+        for country, facts in load_yaml("countries.yml").items()
+        if isinstance(facts, dict)
+    }
+
+
+@cache
+def _languages() -> Mapping[str, str]:
+    return {facts["language"].lower(): facts["language"] for facts in _facts().values()}
+
+
+@cache
+def _professions() -> Lexicon[str]:
+    entries: list[tuple[str, str]] = []
+    for line in load_lines("professions.txt"):
+        name, _, others = line.partition("=")
+        entries += [(form, name.strip()) for form in [name.strip(), *split_list(others)]]
+    return Lexicon(entries, plurals=True)
+
+
+def statements_in(text: str) -> list[Statement]:
+    """Self-descriptions in a text."""
+    text = text.lower().replace("’", "'")
+    about_self = _any(text, _SELF_MARKS)
+    number = _TWO_DIGITS.search(text) is not None
+    found: list[Statement] = []
+    if number:
+        found += _ages(text)
+    if " in my " in text:
+        found += _decades(text)
+    if about_self or number:
+        found += _genders(text)
+    if about_self or _any(text, _PLACE_MARKS):
+        found += _places(text)
+    if _any(text, _LANGUAGE_MARKS):
+        spoken = (match.group(1) for match in _LANGUAGE.finditer(text))
+        found += [
+            Statement("language", _languages()[s], _STATED) for s in spoken if s in _languages()
+        ]
+    if about_self or _any(text, _JOB_MARKS):
+        found += _jobs(text)
+    if " here" in text:
+        found += _jobs_here(text)
+    return found
+
+
+def statements_of_community(name: str) -> list[Statement]:
+    """What being in a community hints at: a country or a trade, if the name is one."""
+    split = split_community(name)
+    country = _countries().get(split) or _countries().get(name)
+    found = [Statement("country", country, _HINT)] if country else []
+    trades = {hit.value for hit in _professions().find(split.split())}
+    # "Teachers", "NurseBreakRoom": of several trades in a name none is known.
+    return found + [Statement("profession", trade, _HINT) for trade in trades if len(trades) == 1]
+
+
+def summarise(said: Iterable[tuple[Statement, str]]) -> Demographics:
+    """The demographics that (statement, evidence id) pairs support; all else is unknown."""
+    worth: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for statement, evidence in said:
+        known = worth[statement.field][statement.value]
+        known[evidence] = max(known.get(evidence, 0.0), statement.worth)
+    fields = {field: _resolve(values) for field, values in worth.items()}
+    country = fields.get("country", Demographic())
+    if country.known:
+        facts = _facts()[country.value]
+        fields["region"] = country.model_copy(update={"value": facts["region"]})
+        if not fields.get("language", Demographic()).known:
+            # Most, by no means all, people of a country speak its main language.
+            fields["language"] = Demographic(
+                value=facts["language"],
+                confidence=round(country.confidence * 0.7, 3),
+                evidence=country.evidence,
+            )
+    return Demographics(**fields)
+
+
+def _resolve(values: Mapping[str, Mapping[str, float]]) -> Demographic:
+    support = {value: sum(by_evidence.values()) for value, by_evidence in values.items()}
+    best = min(support, key=lambda value: (-support[value], value))
+    doubt = 1.0
+    for one in values[best].values():
+        doubt *= 1.0 - one
+    confidence = (1.0 - doubt) * support[best] / sum(support.values())
+    if confidence < MIN_CONFIDENCE:
+        return Demographic()
+    ids = sorted(values[best], key=lambda e: (-values[best][e], e))[:_MAX_EVIDENCE]
+    return Demographic(value=best, confidence=round(min(confidence, 0.99), 3), evidence=tuple(ids))
+
+
+def _real(text: str, match: re.Match[str]) -> bool:
+    return not _UNREAL.search(text[max(0, match.start() - 12) : match.start()])
+
+
+def _any(text: str, marks: Iterable[str]) -> bool:
+    return any(map(text.__contains__, marks))
+
+
+def _ages(text: str) -> list[Statement]:
+    found = []
+    for match in _AGE.finditer(text):
+        age = int(next(group for group in match.groups() if group))
+        # Nothing is inferred about minors; two digits above 90 are something else.
+        if 18 <= age <= 90 and _real(text, match):
+            found.append(Statement("age_band", _band(age), _STATED))
+    return found
+
+
+def _decades(text: str) -> list[Statement]:
+    found = []
+    for match in _DECADE.finditer(text):
+        decade = _DECADES[match.group(2)[:2]]
+        part = (match.group(1) or "").strip(" -")
+        age = decade + {"early": 2, "mid": 5, "late": 8}.get(part, 4)
+        found.append(Statement("age_band", _band(age), _STATED if part else _LIKELY))
+    return found
+
+
+def _genders(text: str) -> list[Statement]:
+    found = []
+    for match in _GENDER.finditer(text):
+        word = next(group for group in match.groups() if group)
+        gender = "female" if word in _FEMALE else "nonbinary" if word in _NONBINARY else "male"
+        if _real(text, match):
+            found.append(Statement("gender", gender, _STATED))
+    return found
+
+
+def _places(text: str) -> list[Statement]:
+    found = []
+    for match in _PLACE.finditer(text):
+        tail = words(match.group(1))[:4]
+        # "in old Ohio", "from the Netherlands": one word may stand before the name.
+        hits = [hit for hit in _countries().find(tail) if hit.start <= 1]
+        if hits and _real(text, match):
+            found.append(Statement("country", hits[0].value, _STATED))
+    for match in _DEMONYM.finditer(text):
+        tail = words(match.group(1))[:5]
+        hits = [hit for hit in _countries().find(tail) if _is_own(tail, hit)]
+        if hits and _real(text, match):
+            found.append(Statement("country", hits[0].value, _LIKELY))
+    return found
+
+
+def _is_own(tail: Sequence[str], hit: Hit[str]) -> bool:
+    """Whether "I'm German" or "I'm a nurse in Toronto" is said, and not "I'm a German food fan"."""
+    if hit.start == 0:
+        return tail[hit.end : hit.end + 1] not in (["food"], ["style"], ["fan"])
+    return tail[hit.start - 1] == "in" and bool(_professions().find(tail[: hit.start - 1]))
+
+
+def _jobs(text: str) -> list[Statement]:
+    found = []
+    for match in _JOB.finditer(text):
+        tail = words(match.group(1))[:4]
+        hits = [hit for hit in _professions().find(tail) if hit.start <= 2]
+        lead = match.group(0)[: match.start(1) - match.start()]
+        bare = lead.rstrip().endswith(("i'm", "im", "am"))
+        if not hits or not _real(text, match) or (bare and tail[:1] != ["retired"]):
+            continue
+        hit = hits[0]
+        # "I'm a student of history" is one, "I'm a chef's kiss kind of person" is not.
+        if hit.end < len(tail) and tail[hit.end] in (
+            "fan",
+            "friend",
+            "wife",
+            "husband",
+            "kind",
+            "type",
+        ):
+            continue
+        stated = _WORK_STATED.search(lead) is not None
+        found.append(Statement("profession", hit.value, _STATED if stated else _LIKELY))
+    return found
+
+
+def _jobs_here(text: str) -> list[Statement]:
+    """Trades like "Nurse here.", at the start of a sentence."""
+    said = (words(match.group(1)) for match in _JOB_HERE.finditer(text))
+    hits = (hit for tail in said for hit in _professions().find(tail) if hit.end == len(tail))
+    return [Statement("profession", hit.value, _STATED) for hit in hits]
+
+
+def _band(age: int) -> str:
+    for band in AGE_BANDS[:-1]:
+        if age <= int(band[3:]):
+            return band
+    return AGE_BANDS[-1]

@@ -1,0 +1,109 @@
+"""The one interface of language models, and the choice among them.
+
+A model turns conversations into texts. Three kinds: lexical (`lexical.py`, no weights),
+transformers in process (`transformers_model.py`) and OpenAI-compatible HTTP (`http_model.py`).
+Callers render prompts for all alike; the lexical model reads the structured `data` of a message
+instead of its prose, so it answers the same questions in the same form.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from zipp_dagster.persona.config import LanguageModelSettings
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation; `data` is the same content as a task, for the lexical model."""
+
+    role: Role
+    content: str
+    data: Any = field(default=None, compare=False, repr=False)
+
+
+Conversation = Sequence[Message]
+
+
+@dataclass
+class Usage:
+    """What a model has consumed since it was loaded."""
+
+    calls: int = 0
+    cached: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class LanguageModel(Protocol):
+    """Text in, text out, in batches."""
+
+    @property
+    def name(self) -> str:
+        """Kind, model and version: what tables record, and what makes a result stale."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """Calls and tokens so far."""
+        ...
+
+    def generate(
+        self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        """One answer a conversation, in order; with a JSON schema, models that can hold to it do.
+
+        An answer may still be no valid JSON: the caller parses and decides.
+        """
+        ...
+
+
+class LanguageModelError(RuntimeError):
+    """A model could not answer; the message names the model, the reason and what to change."""
+
+
+def load_language_model(settings: LanguageModelSettings) -> LanguageModel:
+    """The model that the settings name. Raises LanguageModelError for incomplete settings."""
+    if settings.kind == "lexical":
+        from zipp_dagster.persona.lexical import LexicalModel
+
+        return LexicalModel()
+    if not settings.model:
+        raise LanguageModelError(
+            f"language model kind {settings.kind!r} needs persona.language_model.model"
+        )
+    if settings.kind == "transformers":
+        from zipp_dagster.persona.transformers_model import TransformersModel
+
+        return TransformersModel(settings)
+    if not settings.base_url:
+        raise LanguageModelError("language model kind 'http' needs persona.language_model.base_url")
+    from zipp_dagster.persona.http_model import HttpModel
+
+    return HttpModel(settings)
+
+
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+
+
+def parse_json(answer: str) -> dict[str, Any]:
+    """The JSON object in an answer, bare, fenced or between other words. Raises ValueError."""
+    candidates = [answer, *_FENCE.findall(answer)]
+    first, last = answer.find("{"), answer.rfind("}")
+    if 0 <= first < last:
+        candidates.append(answer[first : last + 1])
+    for candidate in candidates:
+        try:
+            parsed = json.loads(candidate)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(parsed, dict):
+            return parsed
+    raise ValueError("no JSON object in the answer")

@@ -1,0 +1,153 @@
+"""Words and phrase lists: tokens of a text, and longest-match search for many phrases at once.
+
+Knows nothing of style, contexts or people: those word lists are in `aesthetics.py`, `contexts.py`,
+`demographics.py` and `interests.py`, their data in `vocabulary/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import yaml
+
+VOCABULARY = Path(__file__).parent / "vocabulary"
+
+# A word (any alphabet, inner apostrophe allowed), or a run of sentence ends, or a comma-like break.
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[.!?;\n]+|[,:()]")
+_SENTENCE_END = frozenset(".!?;\n")
+
+Payload = TypeVar("Payload")
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower-case words, sentence ends and commas of a text; British spellings made American."""
+    text = text.lower()
+    if "’" in text:
+        text = text.replace("’", "'")
+    if "our" in text:
+        text = text.replace("colour", "color").replace("favour", "favor")
+    if "grey" in text:
+        text = text.replace("greyscale", "grayscale").replace("greys", "grays")
+        text = re.sub(r"\bgrey\b", "gray", text)
+    return _TOKEN.findall(text)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text alone, lower case."""
+    return [token for token in tokenize(text) if token[0].isalnum()]
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a list that is written as one text."""
+    return frozenset(text.split())
+
+
+def is_sentence_end(token: str) -> bool:
+    """Whether a token ends a sentence."""
+    return token[0] in _SENTENCE_END
+
+
+def singular(word: str) -> str:
+    """A rough English singular, for comparing words: never shown to anybody."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def plural(word: str) -> str:
+    """The regular English plural."""
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return word + "es"
+    if len(word) > 2 and word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Generic[Payload]):
+    """A phrase found in a token list: tokens[start:end], and what the lexicon says of it."""
+
+    start: int
+    end: int
+    value: Payload
+
+
+class Lexicon(Generic[Payload]):
+    """Phrases with a payload each; finds the longest match at every position, without overlaps."""
+
+    def __init__(self, phrases: Iterable[tuple[str, Payload]], plurals: bool = False) -> None:
+        """With `plurals`, the regular plural of a phrase's last word is found too."""
+        table: dict[str, dict[tuple[str, ...], Payload]] = {}
+        variants: list[tuple[tuple[str, ...], Payload]] = []
+        for phrase, value in phrases:
+            parts = tuple(words(phrase))
+            if not parts:
+                continue
+            table.setdefault(parts[0], {}).setdefault(parts, value)
+            if plurals:
+                variants.append(((*parts[:-1], plural(parts[-1])), value))
+        for parts, value in variants:
+            table.setdefault(parts[0], {}).setdefault(parts, value)
+        self._table = {
+            first: sorted(options.items(), key=lambda item: (-len(item[0]), item[0]))
+            for first, options in table.items()
+        }
+        self.first_words = frozenset(self._table)
+
+    def __len__(self) -> int:
+        return sum(len(options) for options in self._table.values())
+
+    def get(self, phrase: str) -> Payload | None:
+        """What the lexicon says of exactly this phrase."""
+        parts = tuple(words(phrase))
+        for candidate, value in self._table.get(parts[0], ()) if parts else ():
+            if candidate == parts:
+                return value
+        return None
+
+    def find(self, tokens: Sequence[str]) -> list[Hit[Payload]]:
+        """Every longest match, in order."""
+        table = self._table
+        hits: list[Hit[Payload]] = []
+        end = 0
+        for start in [i for i, token in enumerate(tokens) if token in table]:
+            if start < end:
+                continue
+            for parts, value in table[tokens[start]]:
+                stop = start + len(parts)
+                if len(parts) == 1 or tuple(tokens[start:stop]) == parts:
+                    hits.append(Hit(start, stop, value))
+                    end = stop
+                    break
+        return hits
+
+
+def split_list(text: str | None) -> list[str]:
+    """The phrases of a comma-separated vocabulary line."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+@cache
+def load_yaml(name: str) -> Mapping[str, object]:
+    """A vocabulary file of this package, parsed once."""
+    with (VOCABULARY / name).open(encoding="utf-8") as file:
+        loaded = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{VOCABULARY / name} is not a mapping of names to word lists")
+    return loaded
+
+
+@cache
+def load_lines(name: str) -> tuple[str, ...]:
+    """The lines of a vocabulary file that are neither empty nor comments."""
+    lines = (VOCABULARY / name).read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -1,0 +1,226 @@
+"""Personas from evidence, by any language model, guarded: the personas table.
+
+One row a person with evidence. A persona that is unparseable or unsafe stays in the table with the
+reason, without its text, and is used by nobody: nothing is dropped silently.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from zipp_dagster.persona import guards
+from zipp_dagster.persona.bundles import EvidenceBundle, community_id, iter_bundles
+from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.contexts import all_contexts
+from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
+from zipp_dagster.persona.lexical_persona import PersonaTask
+from zipp_dagster.persona.schema import Persona, persona_schema, schema_text
+from zipp_dagster.persona.templates import PromptTemplate, load_template
+from zipp_dagster.progress import Progress, silent
+
+PERSONAS_SCHEMA: Final = pa.schema(
+    [
+        ("user_id", pa.uint64()),
+        ("persona_id", pa.string()),
+        ("summary", pa.string()),
+        ("profile", pa.string()),
+        ("model", pa.string()),
+        ("template", pa.string()),
+        ("evidence_tokens", pa.int32()),
+        ("quarantined", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class PersonaReport:
+    """How many personas were built, how many are quarantined and why (by kind of reason)."""
+
+    file: Path
+    users: int
+    quarantined: int
+    reasons: Mapping[str, int]
+    retried: int
+    with_tastes: int
+    model: str
+    template: str
+    tokens: int
+    demographics_known: Mapping[str, int] = field(default_factory=dict)
+
+
+def build_personas(
+    evidence_files: Sequence[Path],
+    model: LanguageModel,
+    settings: PersonaSettings,
+    out_dir: Path,
+    progress: Progress = silent,
+    extra_guards: Sequence[guards.TextGuard] = (),
+) -> PersonaReport:
+    """Writes `personas.parquet` under `out_dir`, in the order of the evidence (by user).
+
+    Reads the persona_evidence table as a stream; asks the model for `batch_users` people at a time;
+    an answer that is no persona is asked for once more. Source: paper section on verbalisation;
+    guards and quarantine are ours.
+    """
+    template = load_template(settings.template)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "personas.parquet"
+    total = _count_users(evidence_files)
+    reasons: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    users = quarantined = retried = with_tastes = tokens = 0
+    with pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as writer:
+        for batch in _batches(iter_bundles(evidence_files), settings.batch_users):
+            drafts, again = _ask(batch, model, template, settings)
+            retried += again
+            rows = []
+            for bundle, draft in zip(batch, drafts, strict=True):
+                row, persona, why = _row(bundle, draft, model, template, settings, extra_guards)
+                rows.append(row)
+                reasons.update(_kind(reason) for reason in why)
+                quarantined += bool(why)
+                tokens += bundle.tokens
+                if persona is not None and not why:
+                    with_tastes += bool(persona.preferences)
+                    known.update(name for name, d in persona.demographics.items() if d.known)
+            writer.write_table(pa.Table.from_pylist(rows, schema=PERSONAS_SCHEMA))
+            users += len(batch)
+            progress(users, total, "personas")
+    return PersonaReport(
+        file=path,
+        users=users,
+        quarantined=quarantined,
+        reasons=dict(sorted(reasons.items())),
+        retried=retried,
+        with_tastes=with_tastes,
+        model=model.name,
+        template=template.version,
+        tokens=tokens,
+        demographics_known=dict(sorted(known.items())),
+    )
+
+
+def read_personas(files: Sequence[Path]) -> dict[int, tuple[str, Persona]]:
+    """Usable personas by user: (persona_id, persona). Quarantined ones are left out."""
+    table = pq.read_table(list(files), columns=["user_id", "persona_id", "profile", "quarantined"])
+    return {
+        user: (persona_id, Persona.model_validate_json(profile))
+        for user, persona_id, profile, reason in zip(
+            *(table.column(i).to_pylist() for i in range(4)), strict=True
+        )
+        if reason is None
+    }
+
+
+def persona_conversation(bundle: EvidenceBundle, template: PromptTemplate) -> tuple[Message, ...]:
+    """The messages that ask for one persona: rules, then evidence as JSON lines, never as prose."""
+    lines = [
+        json.dumps({"id": community_id(name), "community": name, "share": round(share, 3)})
+        for name, share in bundle.communities
+    ]
+    lines += [
+        json.dumps({"id": s.id, "community": s.community, "text": s.text}, ensure_ascii=False)
+        for s in bundle.snippets
+    ]
+    system = template.render(
+        "system",
+        {"contexts": ", ".join(all_contexts()), "schema": schema_text()},
+    )
+    user = template.render("user", {"evidence": "\n".join(lines)})
+    return (Message("system", system), Message("user", user, PersonaTask(bundle)))
+
+
+def parse_persona(answer: str) -> Persona:
+    """The persona in a model's answer. Raises ValueError with a reason that quotes no text."""
+    try:
+        return Persona.model_validate(parse_json(answer))
+    except ValidationError as error:
+        places = sorted({".".join(str(p) for p in e["loc"][:1]) for e in error.errors()})
+        raise ValueError(f"does not fit the schema at {', '.join(places[:5])}") from error
+
+
+def _ask(
+    batch: Sequence[EvidenceBundle],
+    model: LanguageModel,
+    template: PromptTemplate,
+    settings: PersonaSettings,
+) -> tuple[list[Persona | str], int]:
+    """A persona a bundle, or the reason why there is none; and how many were asked for twice."""
+    conversations = [persona_conversation(bundle, template) for bundle in batch]
+    drafts = [_parsed(answer) for answer in model.generate(conversations, persona_schema())]
+    failed = [i for i, draft in enumerate(drafts) if isinstance(draft, str)]
+    if failed:
+        reminder = Message("user", "Answer with one valid JSON object by the schema, nothing else.")
+        second: list[Conversation] = [(*conversations[i], reminder) for i in failed]
+        for i, answer in zip(failed, model.generate(second, persona_schema()), strict=True):
+            drafts[i] = _parsed(answer)
+    return drafts, len(failed)
+
+
+def _parsed(answer: str) -> Persona | str:
+    try:
+        return parse_persona(answer)
+    except ValueError as error:
+        return f"unparseable answer: {error}"
+
+
+def _row(
+    bundle: EvidenceBundle,
+    draft: Persona | str,
+    model: LanguageModel,
+    template: PromptTemplate,
+    settings: PersonaSettings,
+    extra_guards: Sequence[guards.TextGuard],
+) -> tuple[dict[str, Any], Persona | None, list[str]]:
+    if isinstance(draft, str):
+        persona, why = None, [draft]
+    else:
+        persona = draft
+        texts = [snippet.text for snippet in bundle.snippets]
+        why = guards.problems(persona, bundle.ids(), texts, settings, extra_guards)
+    row = {
+        "user_id": bundle.user_id,
+        "persona_id": persona.persona_id if persona else "",
+        # What is quarantined may hold an identity: the reason stays, the text does not.
+        "summary": persona.summary if persona and not why else "",
+        "profile": persona.to_json() if persona and not why else "{}",
+        "model": model.name,
+        "template": template.version,
+        "evidence_tokens": bundle.tokens,
+        "quarantined": "; ".join(why) or None,
+    }
+    return row, persona, why
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers, for counting."""
+    kind = reason.split(":")[0]
+    return " ".join(word for word in kind.split() if not word.isdigit())
+
+
+def _count_users(files: Sequence[Path]) -> int:
+    users: set[int] = set()
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(1 << 20, columns=["user_id"]):
+            users.update(batch.column(0).unique().to_pylist())
+    return len(users)
+
+
+def _batches(bundles: Iterator[EvidenceBundle], size: int) -> Iterator[list[EvidenceBundle]]:
+    batch: list[EvidenceBundle] = []
+    for bundle in bundles:
+        batch.append(bundle)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

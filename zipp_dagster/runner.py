@@ -1,0 +1,180 @@
+"""`zipp run`: materialises what is stale, in order, as runs of the Dagster instance.
+
+First what the dumps need (the sample world, erasures), then one run for each month, then the
+rest in one run. Everything shows in the Dagster UI as if it had been started there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assets.catalogue import catalogue
+from assets.sources import months_in_folder
+from resources import default_resources
+from resources.settings import SettingsResource
+from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
+from zipp_dagster.platform.lake import NotMaterialised
+from zipp_dagster.platform.materialise import Catalogue, Platform
+from zipp_dagster.platform.observer import Observer
+from zipp_dagster.platform.plan import Step, plan
+
+INSTANCE_FILE = """\
+# Local use: SQLite below this folder, no telemetry, no newsletter pop-up.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    default_limit: 2
+"""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def local_platform() -> Platform:
+    """The platform of this process's settings, without a Dagster run."""
+
+    class _Resources:
+        pass
+
+    resources = _Resources()
+    for name, resource in default_resources().items():
+        setattr(resources, name, resource)
+    return platform_of(resources)
+
+
+def instance_folder(home: Path) -> Path:
+    """DAGSTER_HOME of a ZIPP_HOME, with its dagster.yaml; an existing file is left as it is."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "dagster.yaml"
+    if not file.exists():
+        file.write_text(INSTANCE_FILE)
+    return folder
+
+
+@dataclass
+class RunResult:
+    """What a `zipp run` did."""
+
+    made: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        """Nothing failed."""
+        return not self.failed
+
+
+def known_months(entries: Catalogue, platform: Platform) -> list[str]:
+    """The months of the dump folder and those ingested before from the same source."""
+    active = set(entries.active_partitions(platform))
+    # Before the sample world is made, its months are not known yet.
+    with contextlib.suppress(NotMaterialised):
+        active |= set(months_in_folder(platform))
+    return sorted(active)
+
+
+def full_plan(
+    platform: Platform, selection: set[str] | None = None, partition: str | None = None
+) -> list[Step]:
+    """What a run would do now."""
+    entries = catalogue()
+    months = [partition] if partition else known_months(entries, platform)
+    return plan(entries, platform, months, selection)
+
+
+def run(
+    platform: Platform,
+    selection: set[str],
+    partition: str | None = None,
+    *,
+    observer: Observer | None = None,
+    force: bool = False,
+) -> RunResult:
+    """Materialises the selected artifacts that are not up to date.
+
+    Raises:
+        SettingsError, DumpError: before anything runs, if settings or the dump folder are unusable.
+    """
+    entries = catalogue()
+    session = _Session(entries, platform, observer, force)
+    first = {n for n in selection if not entries[n].partitioned and _feeds_months(entries, n)}
+    monthly = {n for n in selection if entries[n].partitioned}
+    session.phase(first, None)
+    if session.result.failed and monthly:
+        return session.result
+    months = [partition] if partition else known_months(entries, platform)
+    if months:
+        session.instance.add_dynamic_partitions(MONTHS.name or "", months)
+    for month in months if monthly else []:
+        session.phase(monthly, month)
+    session.phase(selection - first - monthly, None)
+    return session.result
+
+
+def _feeds_months(entries: Catalogue, name: str) -> bool:
+    return any(entries[other].partitioned for other in entries.downstream(name))
+
+
+class _Session:
+    """The Dagster side of one `zipp run`: the instance, the job, the tally."""
+
+    def __init__(
+        self, entries: Catalogue, platform: Platform, observer: Observer | None, force: bool
+    ) -> None:
+        os.environ["DAGSTER_HOME"] = str(instance_folder(platform.home))
+        import dagster as dg
+
+        from zipp_dagster.definitions import defs
+
+        self.entries = entries
+        self.platform = platform
+        self.observer = observer
+        self.force = force
+        self.instance = dg.DagsterInstance.get()
+        self.definitions = defs
+        self.result = RunResult()
+
+    def phase(self, names: set[str], month: str | None) -> None:
+        """One Dagster run over those of some artifacts that are not up to date."""
+        months = [month] if month else known_months(self.entries, self.platform)
+        steps = plan(self.entries, self.platform, months, names)
+        todo = [step for step in steps if self.force or step.state != "fresh"]
+        self.result.fresh += [step.name for step in steps if step not in todo]
+        if todo:
+            self._run(todo, month)
+
+    def _run(self, steps: Sequence[Step], month: str | None) -> None:
+        import dagster as dg
+
+        from zipp_dagster.automation import FULL_PIPELINE
+
+        job: Any = self.definitions.resolve_job_def(FULL_PIPELINE)
+        SettingsResource.watching = self.observer
+        try:
+            outcome = job.execute_in_process(
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(step.asset) for step in steps],
+                partition_key=month,
+                run_config=QUIET,
+                tags={FORCE_TAG: "true"} if self.force else {},
+                raise_on_error=False,
+            )
+        finally:
+            SettingsResource.watching = None
+        self.result.runs.append(outcome.run_id)
+        done = {
+            event.asset_key.path[-1]
+            for event in outcome.get_asset_materialization_events()
+            if event.asset_key
+        }
+        for step in steps:
+            (self.result.made if step.asset in done else self.result.failed).append(step.name)

@@ -1,0 +1,220 @@
+"""Settings: one TOML file a profile, every key overridable by environment.
+
+`ZIPP_PROFILE` names a packaged profile (sample, paper) or a TOML file. `ZIPP_ENCODER__HIDDEN=128`
+overrides `hidden` of section `[encoder]`. This is the only module that knows profiles.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.graph.config import GraphSettings
+from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.platform.config import (
+    ComputeSettings,
+    LakeSettings,
+    MlflowSettings,
+    ServerSettings,
+)
+from zipp_dagster.reddit.config import RedditSettings
+from zipp_dagster.reddit.warehouse_config import WarehouseSettings
+from zipp_dagster.sampleworld.config import WorldSettings
+from zipp_dagster.section import Section
+from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
+
+PREFIX = "ZIPP_"
+PROFILES = Path(__file__).parent / "profiles"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or out of range; the message says where it was set and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """All settings of a run: where things are, and one section a stage."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    profile: str = Field(
+        "sample", description="Name of a packaged profile, or path of a TOML file."
+    )
+    home: Path = Field(
+        Path(".zipp"), description="Folder of the lake, Dagster, MLflow and reports."
+    )
+    sampleworld: WorldSettings = WorldSettings()
+    reddit: RedditSettings = RedditSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    graph: GraphSettings = GraphSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    imaging: ImagingSettings = ImagingSettings()
+    persona: PersonaSettings = PersonaSettings()
+    zipbench: ZipbenchSettings = ZipbenchSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    lake: LakeSettings = LakeSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    compute: ComputeSettings = ComputeSettings()
+    server: ServerSettings = ServerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before the profile's file, which `load_settings` passes in."""
+        return (env_settings, init_settings)
+
+    def section(self, kind: type[Section]) -> Section:
+        """The section of a given class."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if type(value) is kind:
+                return value
+        raise KeyError(f"no settings section is a {kind.__name__}")
+
+    def value(self, dotted: str) -> Any:
+        """A value by its dotted name, such as `zipbench.users`."""
+        value: Any = self
+        for part in dotted.split("."):
+            if part not in type(value).model_fields:
+                raise SettingsError(f"no setting is called {dotted!r}")
+            value = getattr(value, part)
+        return value
+
+    @property
+    def home_directory(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
+
+
+def load_settings(profile: str | None = None) -> Settings:
+    """Reads a profile and the environment.
+
+    Raises:
+        SettingsError: naming the key, where it was set, and what is allowed.
+    """
+    chosen = profile or os.environ.get(PREFIX + "PROFILE") or "sample"
+    path = profile_path(chosen)
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"profile {chosen!r}: {path} cannot be read: {error}") from error
+    _check_names(path)
+    values["profile"] = chosen
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, path, values)) from error
+
+
+def profile_path(profile: str) -> Path:
+    """The TOML file of a profile; SettingsError lists the packaged ones."""
+    packaged = PROFILES / f"{profile}.toml"
+    if packaged.is_file():
+        return packaged
+    path = Path(profile).expanduser()
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    names = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+    raise SettingsError(
+        f"ZIPP_PROFILE={profile!r} is neither a packaged profile ({names}) nor a .toml file that exists"
+    )
+
+
+def _check_names(path: Path) -> None:
+    """An environment variable with our prefix that names no setting is a typing error."""
+    fields = Settings.model_fields
+    for variable in os.environ:
+        if not variable.startswith(PREFIX):
+            continue
+        first = variable[len(PREFIX) :].lower().split("__")[0]
+        if first not in fields:
+            near = difflib.get_close_matches(first, fields, n=1)
+            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+            raise SettingsError(
+                f"environment variable {variable}: no setting or section is called {first!r}{hint} "
+                f"Allowed: {', '.join(sorted(fields))}"
+            )
+
+
+def _explain(error: ValidationError, path: Path, values: dict[str, Any]) -> str:
+    lines = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location)
+        variable = PREFIX + "__".join(part.upper() for part in location)
+        source = f"environment variable {variable}" if _in_environment(variable) else f"file {path}"
+        if not location:
+            source = f"file {path} or the environment"
+        line = f"setting {key} ({source}): {problem['msg']}"
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(location[:-1])
+            near = difflib.get_close_matches(location[-1], known, n=1)
+            line = f"setting {key} ({source}) does not exist"
+            line += f"; did you mean {near[0]}?" if near else ""
+            line += f"; allowed keys of [{'.'.join(location[:-1])}]: {', '.join(sorted(known))}"
+        else:
+            allowed = _allowed(location)
+            given = problem.get("input")
+            line += f"; given: {given!r}" if isinstance(given, str | int | float | bool) else ""
+            line += f"; allowed: {allowed}" if allowed else ""
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _in_environment(variable: str) -> bool:
+    return any(name.upper() == variable for name in os.environ)
+
+
+def _fields_at(location: list[str]) -> list[str]:
+    model: Any = Settings
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _allowed(location: list[str]) -> str:
+    """What the schema says of a field, in words."""
+    schema = Settings.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = node.get("properties", {}).get(part, {})
+        reference = node.get("$ref") or next(
+            (entry["$ref"] for entry in node.get("allOf", []) if "$ref" in entry), None
+        )
+        if reference:
+            node = schema["$defs"][reference.rsplit("/", 1)[-1]]
+    words = {
+        "enum": "one of {}",
+        "type": "{}",
+        "minimum": "≥ {}",
+        "exclusiveMinimum": "> {}",
+        "maximum": "≤ {}",
+        "exclusiveMaximum": "< {}",
+        "pattern": "matching {}",
+    }
+    parts = [text.format(node[name]) for name, text in words.items() if name in node]
+    if node.get("description"):
+        parts.append(f"({node['description']})")
+    return " ".join(parts)
