@@ -343,7 +343,7 @@ def generated_images(
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     images = {}
     if inputs.available("sample_world"):
-        images["one case a row: methods side by side"] = contact_sheet(_first(out, THUMBNAILS))
+        images["cases, their methods side by side"] = contact_sheet(_first(out, THUMBNAILS))
     return Summary(rows=report.requests, metadata=numbers, images=images)
 
 

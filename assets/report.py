@@ -37,6 +37,8 @@ def report_data(
             skipped[part] = reason
         else:
             tables[part] = inputs[asset].table()
+    if "encoder_ablation" in tables:
+        tables["encoder_ablation"] = _encoders(tables["encoder_ablation"])
     columns = ["post_id", "user_id", "title", "sha256"]
     leaks = find_leaks(
         inputs["benchmark_holdout"].table().select(columns),
@@ -67,6 +69,26 @@ def report_data(
         skipped=skipped,
         **tables,
     )
+
+
+SHOWN_ENCODER_METRICS = ("hits10", "mrr", "posting_accuracy", "image_mrr")
+
+
+def _encoders(ablation: Any) -> Any:
+    """One row an encoder and group of users, metrics beside each other, as the paper shows it."""
+    import pyarrow as pa
+
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in ablation.to_pylist():
+        shown = row["metric"] in SHOWN_ENCODER_METRICS and row["group"] in ("all", "unseen")
+        if shown and row["baseline"] is None:
+            entry = rows.setdefault(
+                (row["encoder"], row["group"]), {"encoder": row["encoder"], "users": row["group"]}
+            )
+            entry[row["metric"]] = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    columns = ["encoder", "users", *SHOWN_ENCODER_METRICS]
+    ordered = sorted(rows.values(), key=lambda entry: entry["users"])
+    return pa.table({column: [row.get(column, "") for row in ordered] for column in columns})
 
 
 def _facts(inputs: Inputs) -> dict[str, str]:

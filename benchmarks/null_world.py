@@ -37,7 +37,7 @@ def small_world(seed: int, options: argparse.Namespace) -> dict[str, object]:
         "sampleworld.seed": seed,
         "sampleworld.taste_coupling": options.coupling,
         "sampleworld.people": options.people,
-        "sampleworld.communities": 30,
+        "sampleworld.communities": 60,
         "sampleworld.months": 1,
         # A fixed key: the choice of benchmark users depends on the pseudonyms.
         "reddit.pseudonym_key": f"null-world-key-{seed:04d}",
@@ -47,7 +47,9 @@ def small_world(seed: int, options: argparse.Namespace) -> dict[str, object]:
         "imaging.seed": seed,
         "encoder.seed": seed,
         "encoder.hidden": 16,
-        "encoder.epochs": 6,
+        "encoder.epochs": 40,
+        # With the default, a world this small is one batch an epoch.
+        "encoder.users_per_batch": 32,
         "encoder.bootstrap": 100,
     }
 

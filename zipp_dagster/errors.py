@@ -7,6 +7,9 @@ def known_errors() -> tuple[type[Exception], ...]:
     """The error classes whose text names the file, row or setting and what to do."""
     from zipp_dagster.encoder.model_io import ModelError
     from zipp_dagster.graph.store import GraphError
+    from zipp_dagster.imaging.stored_models import StoredModelError
+    from zipp_dagster.persona.language_models import LanguageModelError
+    from zipp_dagster.personal.entries import PersonaError
     from zipp_dagster.platform.contracts import ContractError
     from zipp_dagster.platform.lake import LakeError
     from zipp_dagster.platform.plan import SelectionError
@@ -23,11 +26,14 @@ def known_errors() -> tuple[type[Exception], ...]:
         ErasureError,
         GraphError,
         LakeError,
+        LanguageModelError,
         ModelError,
+        PersonaError,
         PseudonymKeyError,
         RegistryError,
         SelectionError,
         SettingsError,
         SqlModelError,
+        StoredModelError,
         FileNotFoundError,
     )

@@ -60,9 +60,26 @@ def test_lower_can_be_better():
     assert decision.outcome == "promoted" and decision.verdicts[0].gain.value == pytest.approx(0.1)
 
 
-def test_the_first_candidate_must_clearly_beat_popularity():
-    assert decide(primary(scores(0.3, noise=1), scores(0.2)), first=True).outcome == "promoted"
+def test_a_valid_first_candidate_serves_even_if_popularity_is_as_good():
     same = decide(primary(scores(0.2, noise=1), scores(0.2)), first=True)
+    assert same.outcome == "promoted" and "no champion yet" in same.reasons[0]
+    assert any("not clearly better than the baseline" in reason for reason in same.reasons)
+
+
+def test_a_first_candidate_whose_scores_are_not_numbers_does_not_serve():
+    broken = decide(primary(scores(0.3) | {3: float("nan")}, scores(0.2)), first=True)
+    assert broken.outcome == "kept"
+
+
+def test_with_first_must_win_the_first_candidate_must_clearly_beat_popularity():
+    rule = PromotionSettings(first_must_win=True)
+
+    def strictly(candidate: dict[int, float]):
+        comparison = primary(candidate, scores(0.2))
+        return decide_promotion("gat 1", "popularity", [comparison], rule, SETTINGS, first=True)
+
+    assert strictly(scores(0.3, noise=1)).outcome == "promoted"
+    same = strictly(scores(0.2, noise=1))
     assert same.outcome == "kept" and "not clearly better than the baseline" in same.reasons[0]
 
 

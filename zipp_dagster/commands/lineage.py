@@ -137,9 +137,11 @@ def _version(lake: Lake, text: str, partition: str | None) -> Version:
     if not name:
         return lake.current(asset, partition)
     if name.startswith("-") and name[1:].isdigit():
-        versions = lake.versions(asset, partition)
+        current = lake.current(asset, partition)
+        kept = [v for v in lake.versions(asset, partition) if not v.manifest.rejected]
+        older = [version for version in kept if version.id <= current.id]
         steps = int(name[1:])
-        if steps >= len(versions):
-            raise click.UsageError(f"{asset} has only {len(versions)} versions")
-        return versions[-1 - steps]
+        if steps >= len(older):
+            raise click.UsageError(f"{asset} has only {len(older) - 1} versions before the current one")
+        return older[-1 - steps]
     return lake.version(asset, name, partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 10.0
 
 
 @click.command()
@@ -26,6 +28,7 @@ def ui(no_daemon: bool) -> None:
     home, server = chosen.home_directory, chosen.server
     environment = {**os.environ, "DAGSTER_HOME": str(instance_folder(home))}
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     (home / "mlflow").mkdir(parents=True, exist_ok=True)
     (home / "reports").mkdir(parents=True, exist_ok=True)
     store = chosen.mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
@@ -56,34 +59,55 @@ def ui(no_daemon: bool) -> None:
     logs = home / "logs"
     logs.mkdir(exist_ok=True)
     processes: dict[str, subprocess.Popen[bytes]] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         for name, command in commands.items():
             log = (logs / f"{name.lower()}.log").open("wb")
             processes[name] = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT
+                command,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                start_new_session=True,
             )
         for name, port in ports.items():
             _wait(server.host, port, processes[name], name, logs)
-        click.echo(
-            f"Dagster  http://{server.host}:{server.dagster_port}  assets, runs, lineage, checks"
-        )
-        click.echo(
-            f"MLflow   http://{server.host}:{server.mlflow_port}  training runs, models, aliases"
-        )
-        click.echo(f"report   http://{server.host}:{server.report_port}/zipbench/  the benchmark")
+        base = f"http://{server.host}"
+        click.echo(f"Dagster  {base}:{server.dagster_port}  assets, runs, lineage, checks")
+        click.echo(f"MLflow   {base}:{server.mlflow_port}  training runs, models, aliases")
+        click.echo(f"report   {base}:{server.report_port}/zipbench/  the benchmark")
         click.echo(f"logs in {logs}; Ctrl-C stops everything")
         while all(process.poll() is None for process in processes.values()):
             time.sleep(0.5)
         ended = [name for name, process in processes.items() if process.poll() is not None]
         raise click.ClickException(f"{ended[0]} ended: read {logs / (ended[0].lower() + '.log')}")
+    except KeyboardInterrupt:
+        click.echo("stopping")
     finally:
-        for process in processes.values():
-            process.send_signal(signal.SIGINT)
-        for process in processes.values():
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _end(list(processes.values()))
+
+
+def _stop(number: int, frame: object) -> None:
+    """Also under a parent that ignores Ctrl-C, as a shell's background jobs do."""
+    raise KeyboardInterrupt
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ends the servers with everything that they started: each leads a session of its own."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _listening(host: str, port: int) -> bool:

@@ -73,21 +73,39 @@ def tfidf_svd(graph: InteractionGraph, split: LinkSplit) -> Rival:
     tf = ln(1 + count), idf = ln((1 + U) / (1 + degree)), rows of unit length; the factors are
     fitted on seen users. Tuned: the rank and the popularity weight.
     """
+    return _tuned(graph, split, _svd_variants(graph, split, RANKS))
+
+
+def refitted_svd(tuned: Rival, graph: InteractionGraph, split: LinkSplit) -> Rival:
+    """A tuned TF-IDF + SVD, fitted again on another split's message edges, without tuning."""
+    (variant,) = _svd_variants(graph, split, (tuned.right.shape[1],))
+    return replace(
+        variant,
+        scale=_scale(graph, variant),
+        popularity_weight=tuned.popularity_weight,
+        description=tuned.description,
+        tuning=tuned.tuning,
+    )
+
+
+def _svd_variants(
+    graph: InteractionGraph, split: LinkSplit, ranks: tuple[int, ...]
+) -> list[Rival]:
     profiles = _tfidf(graph, split)
     seen = profiles[np.flatnonzero(split.seen)]
-    largest = min(max(RANKS), min(seen.shape) - 1)
+    largest = min(max(ranks), min(seen.shape) - 1)
     # A fixed start makes ARPACK deterministic.
     _, _, right = svds(seen, k=largest, v0=np.ones(min(seen.shape)))
     basis = np.ascontiguousarray(right[::-1].T, dtype=np.float32)
     variants = []
-    for rank in sorted({min(rank, largest) for rank in RANKS}):
+    for rank in sorted({min(rank, largest) for rank in ranks}):
         factors = basis[:, :rank]
         rival = Rival(
             "tfidf_svd", profiles, factors, factors, _log_degree(graph, split), 1.0, 0.0,
             f"rank {rank}",
         )  # fmt: skip
         variants.append(rival)
-    return _tuned(graph, split, variants)
+    return variants
 
 
 def text_content(
@@ -130,13 +148,17 @@ def _tuned(graph: InteractionGraph, split: LinkSplit, variants: list[Rival]) -> 
 
 
 def _grid(graph: InteractionGraph, variants: list[Rival]) -> Iterator[Rival]:
-    rng = np.random.default_rng(0)
-    sample = np.sort(rng.permutation(graph.users)[:500])
     for variant in variants:
-        scale = float(variant.scores(sample).std()) or 1.0
+        scale = _scale(graph, variant)
         for weight in POPULARITY_WEIGHTS:
             description = f"{variant.description}, popularity weight {weight}"
             yield replace(variant, scale=scale, popularity_weight=weight, description=description)
+
+
+def _scale(graph: InteractionGraph, variant: Rival) -> float:
+    """The deviation of a variant's own scores over random users."""
+    sample = np.sort(np.random.default_rng(0).permutation(graph.users)[:500])
+    return float(variant.scores(sample).std()) or 1.0
 
 
 def _validation(graph: InteractionGraph, split: LinkSplit) -> LinkTask:

@@ -68,6 +68,18 @@ def build_subreddit_features(
     return FeatureSummary(graph.subreddits, text.shape[1], int((~known).sum()))
 
 
+def write_no_text(graph: InteractionGraph, out_dir: Path) -> FeatureSummary:
+    """Write the features of a graph whose communities have no text at all: one column of zeros.
+
+    A zero vector is what any community without a document has, so encoders read such a graph like
+    every other: a community is then its learned id and its log share.
+    """
+    np.save(out_dir / "subreddit_text.npy", np.zeros((graph.subreddits, 1), dtype=np.float32))
+    meta = {"subreddits": graph.subreddits, "dimensions": 1}
+    (out_dir / "features.json").write_text(json.dumps(meta, indent=1) + "\n")
+    return FeatureSummary(graph.subreddits, 1, graph.subreddits)
+
+
 def load_subreddit_text(
     directory: Path, graph: InteractionGraph
 ) -> Float32[np.ndarray, "subreddits dim"]:

@@ -202,7 +202,7 @@ def load_vision_encoder(
             str(source),
             revision=revision or "main",
             use_safetensors=True,
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
         )
         tokenizer = AutoTokenizer.from_pretrained(str(source), revision=revision)
         preparation = Preparation.of(source, revision)

@@ -103,7 +103,7 @@ def load_pipeline(
             str(source),
             revision=revision,
             use_safetensors=True,
-            torch_dtype=torch.float32 if device == "cpu" else dtype,
+            dtype=torch.float32 if device == "cpu" else dtype,
         )
     except (OSError, ValueError) as error:
         raise OSError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
@@ -67,8 +67,8 @@ def embed_posts(
         "ON m.post_id = p.post_id AND m.sha256 = p.sha256"
     )
     files = {"posts": posts, "media": media}
-    total = len(connection.execute(f"SELECT p.post_id {source}", files).fetchall())
-    reader = connection.execute(
+    total = int(connection.execute(f"SELECT count(*) {source}", files).fetchall()[0][0])
+    reader: Any = connection.execute(
         f"SELECT p.post_id, p.user_id, p.subreddit, p.sha256, m.image {source} ORDER BY p.post_id",
         files,
     ).to_arrow_reader(BATCH_IMAGES)

@@ -116,7 +116,7 @@ class SentenceEncoder:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(str(source), revision=revision)
             self.model = AutoModel.from_pretrained(
-                str(source), revision=revision, use_safetensors=True, torch_dtype=torch.float32
+                str(source), revision=revision, use_safetensors=True, dtype=torch.float32
             )
         except OSError as error:
             raise OSError(

@@ -46,6 +46,7 @@ class CodeVersions:
         digest = hashlib.sha256()
         for node in nodes:
             digest.update(normalised(node).encode())
+            _add_data_files(digest, node, Path(module.__file__).parent)
         for name in sorted(self._closure(modules)):
             digest.update(f"{name}:{self._module_hash(name)};".encode())
         return digest.hexdigest()[:VERSION_LENGTH]
@@ -66,9 +67,9 @@ class CodeVersions:
                 definitions[node.name] = node
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                for target in targets:
-                    if isinstance(target, ast.Name):
-                        definitions[target.id] = node
+                for part in (part for target in targets for part in ast.walk(target)):
+                    if isinstance(part, ast.Name):
+                        definitions[part.id] = node
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 for alias, bound in self._imported(node).items():
                     imports.setdefault(alias, set()).update(bound)
@@ -110,12 +111,6 @@ class CodeVersions:
     def _is_project(self, module: str) -> bool:
         return module.split(".")[0] in self.packages
 
-    @cache  # noqa: B019 - one instance lives as long as the process
-    def _upstream(self, module: str) -> frozenset[str]:
-        if module not in self._graph.modules:
-            return frozenset()
-        return frozenset(self._graph.find_upstream_modules(module)) | {module}
-
     def _closure(self, modules: Iterable[str]) -> frozenset[str]:
         """All covered modules below some modules; not looking through infrastructure."""
         covered: set[str] = set()
@@ -129,7 +124,7 @@ class CodeVersions:
             todo.extend(other for other in imported if _covers(other))
         return frozenset(covered)
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019 - one instance lives as long as the process
     def _module_hash(self, module: str) -> str:
         return module_hash(_source_path(module))
 
@@ -138,10 +133,14 @@ def module_hash(path: Path) -> str:
     """The hash of a module's normalised syntax tree and of the data files it names."""
     tree = ast.parse(path.read_text())
     digest = hashlib.sha256(normalised(tree).encode())
-    for data in _data_files(tree, path.parent):
+    _add_data_files(digest, tree, path.parent)
+    return digest.hexdigest()
+
+
+def _add_data_files(digest: Any, tree: ast.AST, folder: Path) -> None:
+    for data in _data_files(tree, folder):
         digest.update(data.name.encode())
         digest.update(hashlib.sha256(data.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def normalised(tree: ast.AST) -> str:
@@ -150,7 +149,10 @@ def normalised(tree: ast.AST) -> str:
 
 
 class _Stripper(ast.NodeTransformer):
-    """Drops docstrings, annotations and the decorators of functions."""
+    """Drops docstrings, annotations of functions and variables, and `@artifact`.
+
+    The annotations of a class's fields stay: dataclasses and msgspec build on them.
+    """
 
     def _without_docstring(self, body: list[ast.stmt]) -> list[ast.stmt]:
         first = body[0] if body else None
@@ -168,7 +170,12 @@ class _Stripper(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.body = self._without_docstring(node.body)
-        return self.generic_visit(node)
+        node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        value = self.visit(node.value) if node.value else None
+        return ast.Assign([node.target], value, lineno=node.lineno) if value else None
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = self._without_docstring(node.body)

@@ -16,7 +16,23 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 DBT_TESTS = ("not_null", "unique", "accepted_values", "relationships", "unexpected_rows")
+ARGUMENTS = {
+    "accepted_values": {"values"},
+    "relationships": {"to", "field"},
+    "unexpected_rows": {"where", "description"},
+}
+COLUMN_TESTS = ("not_null", "accepted_values", "relationships")
+COUNTS = (
+    "element_count",
+    "missing_count",
+    "missing_percent",
+    "unexpected_count",
+    "unexpected_percent",
+    "unexpected_percent_total",
+    "unexpected_percent_nonmissing",
+)
 Severity = Literal["error", "warn"]
+_ERRORS_IN_THE_QUERY = ("Binder Error", "Catalog Error", "Parser Error")
 
 
 class ContractError(Exception):
@@ -53,6 +69,9 @@ class Test:
                 f"unknown test {name!r}: use {', '.join(DBT_TESTS)}, or a Great Expectations name "
                 "such as expect_column_values_to_be_between"
             )
+        wanted = ARGUMENTS.get(name)
+        if wanted and (not isinstance(arguments, dict) or set(arguments) != wanted):
+            raise ValueError(f"{name} takes {{{', '.join(sorted(wanted))}}}, not {arguments!r}")
         return cls(name, arguments, severity)
 
 
@@ -88,7 +107,13 @@ class Contract(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _parse_tests(cls, data: Any) -> Any:
-        return {**data, "tests": tuple(Test.parse(raw) for raw in data.get("tests") or ())}
+        tests = tuple(Test.parse(raw) for raw in data.get("tests") or ())
+        for test in tests:
+            if test.name in COLUMN_TESTS:
+                raise ValueError(f"{test.name} is a test of a column, not of the table")
+            if test.name == "unique" and not isinstance(test.arguments, list):
+                raise ValueError("unique of a table takes a list of columns")
+        return {**data, "tests": tests}
 
     @property
     def column_types(self) -> dict[str, str]:
@@ -114,7 +139,7 @@ def load_contract(path: Path) -> Contract:
     """Reads a contract; ContractError names the file and the place of what is wrong."""
     try:
         return Contract.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, ValueError, AttributeError, yaml.YAMLError) as error:
+    except (ValidationError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ContractError(f"{path}: {error}") from error
 
 
@@ -179,7 +204,10 @@ def validate(
     for test, column_name in tests:
         if test.name == "relationships" and not related.get(test.arguments["to"]):
             continue
-        expectation = _expectation(expectations, test, column_name, related)
+        try:
+            expectation = _expectation(expectations, test, column_name, related)
+        except ContractError as error:
+            raise ContractError(f"{contract.name}.yml: {error}") from error
         expectation.meta = {"position": len(kept)}
         suite.add_expectation(expectation)
         kept.append((test, column_name))
@@ -191,6 +219,7 @@ def validate(
     )
     results = [structure]
     for outcome in validation.results:
+        outcome.result = _counts(outcome.result or {})
         test, column_name = kept[outcome.expectation_config.meta["position"]]
         results.append(
             TestResult(test.name, column_name, test.severity, outcome.success, _detail(outcome))
@@ -312,22 +341,41 @@ def _expectation(
         raise ContractError(f"{test.name} with {arguments}: {error}") from error
 
 
+def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts of a GX result, without the values of rows that some expectations add."""
+    counts = {key: found[key] for key in COUNTS if key in found}
+    if "unexpected_count" in counts and "unexpected_percent" not in counts:
+        # Of distinct values, not of rows; GX's page would fail for want of a percentage.
+        counts = {"observed_value": f"{counts['unexpected_count']} unexpected values"}
+    elif "observed_value" in found:
+        observed = found["observed_value"]
+        shown = isinstance(observed, int | float)
+        counts["observed_value"] = observed if shown else "a value that is not shown"
+    return counts
+
+
 def _detail(outcome: Any) -> str:
     """What was found, as counts."""
     messages = _exception_messages(outcome.exception_info or {})
     if messages:
         return f"could not be evaluated: {messages[0]}"
-    found = outcome.result or {}
+    found = outcome.result
     if "unexpected_count" in found:
         return f"{found['unexpected_count']} of {found.get('element_count')} rows"
-    observed = found.get("observed_value")
-    return f"observed {observed}"
+    return f"observed {found.get('observed_value')}"
 
 
 def _exception_messages(info: dict[str, Any]) -> list[str]:
     """GX gives either one exception, or one for each metric that the expectation needs."""
     entries = [info] if "raised_exception" in info else list(info.values())
-    return [str(e["exception_message"]) for e in entries if e.get("raised_exception")]
+    return [_about_code(str(e["exception_message"])) for e in entries if e.get("raised_exception")]
+
+
+def _about_code(message: str) -> str:
+    """A message without the statement; of an error at run time, which quotes rows, its kind only."""
+    if "[SQL:" not in message or any(kind in message for kind in _ERRORS_IN_THE_QUERY):
+        return message.split("\n[SQL:")[0]
+    return message.split(")")[0].lstrip("(") + " (its text may quote rows and is not shown)"
 
 
 def _page(validation: Any) -> str:

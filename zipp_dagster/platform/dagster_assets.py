@@ -166,23 +166,24 @@ def _definition_metadata(artifact: Artifact) -> dict[str, Any]:
 def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
     """A materialization's metadata: lineage, sizes, numbers, tables, pictures."""
     manifest = outcome.version.manifest
-    metadata: dict[str, Any] = {
-        "zipp/status": outcome.status,
-        "zipp/version": outcome.version.id,
-        "zipp/inputs": dg.MetadataValue.json([ref.to_json() for ref in manifest.inputs]),
-        "path": dg.MetadataValue.path(str(outcome.version.directory)),
-        "bytes": manifest.size,
-        "seconds": manifest.seconds,
-    }
-    if manifest.rows is not None:
-        metadata["dagster/row_count"] = manifest.rows
-    for key, value in outcome.summary.metadata.items():
-        metadata[key] = _value(value)
-    for title, rows in outcome.summary.tables.items():
-        metadata[title] = dg.MetadataValue.md(markdown_table(rows))
+    metadata: dict[str, Any] = {}
     for title, png in outcome.summary.images.items():
         encoded = base64.b64encode(png).decode()
         metadata[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
+    for title, rows in outcome.summary.tables.items():
+        metadata[title] = dg.MetadataValue.md(markdown_table(rows))
+    for key, value in outcome.summary.metadata.items():
+        metadata[key] = _value(value)
+    if manifest.rows is not None:
+        metadata["dagster/row_count"] = manifest.rows
+    metadata |= {
+        "bytes": manifest.size,
+        "seconds": manifest.seconds,
+        "zipp/status": outcome.status,
+        "zipp/version": outcome.version.id,
+        "zipp/path": dg.MetadataValue.path(str(outcome.version.directory)),
+        "zipp/inputs": dg.MetadataValue.json([ref.to_json() for ref in manifest.inputs]),
+    }
     if outcome.column_lineage:
         metadata |= _lineage_metadata(outcome.column_lineage)
     return metadata

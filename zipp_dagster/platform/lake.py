@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -37,7 +38,9 @@ MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 DRAFTS = ".drafts"
 SCRATCH = ".scratch"
+LOCK = ".lock"
 ABANDONED_AFTER_SECONDS = 24 * 3600
+FULL_DISK_WORDS = ("No space left on device", "disk is full")
 
 
 class LakeError(Exception):
@@ -115,6 +118,14 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry.size for entry in self.files)
+
+    @property
+    def rejected(self) -> bool:
+        """A blocking check failed: kept for inspection, never current."""
+        return any(
+            check["blocking"] and not check["passed"] and check["severity"] == "error"
+            for check in self.checks
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document, stable in its key order."""
@@ -209,6 +220,10 @@ class Draft:
         """The files written so far that match a glob, sorted."""
         return sorted(path for path in self.directory.glob(pattern) if path.is_file())
 
+    def discard_scratch(self) -> None:
+        """Forgets the partial work: of no use once its version is current."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
 
 class Lake:
     """Publishes and finds versions below one root folder.
@@ -280,9 +295,13 @@ class Lake:
         return Version(directory)
 
     def as_of(self, asset: str, moment: datetime, partition: str | None = None) -> Version:
-        """The version that was the newest at a moment (UTC)."""
+        """The newest version of a moment (UTC) that its blocking checks let become current."""
         stamp = _stamp(moment)
-        older = [v for v in self.versions(asset, partition) if v.id.split("-")[0] <= stamp]
+        older = [
+            version
+            for version in self.versions(asset, partition)
+            if version.id.split("-")[0] <= stamp and not version.manifest.rejected
+        ]
         if not older:
             raise NotMaterialised(f"{asset} had no version at {moment.isoformat()}")
         return older[-1]
@@ -299,10 +318,11 @@ class Lake:
         directory = self.root / DRAFTS / f"{asset}-{secrets.token_hex(8)}"
         scratch = self.root / SCRATCH / asset / (partition or WHOLE) / key[:16]
         try:
-            directory.mkdir(parents=True)
-            scratch.mkdir(parents=True, exist_ok=True)
-            (directory / ".pid").write_text(str(os.getpid()))
-            yield Draft(asset, partition, directory, scratch)
+            with _locked(directory.with_suffix(LOCK)):
+                directory.mkdir()
+                scratch.mkdir(parents=True, exist_ok=True)
+                os.utime(scratch)
+                yield Draft(asset, partition, directory, scratch)
         except BaseException as error:
             shutil.rmtree(directory, ignore_errors=True)
             if _disk_is_full(error):
@@ -324,7 +344,6 @@ class Lake:
         With `make_current=False` (a blocking check failed) the version is kept for inspection,
         and the pointer stays where it was.
         """
-        (draft.directory / ".pid").unlink(missing_ok=True)
         now = datetime.now(UTC)
         version = f"{_stamp(now)}-{fields['data_version'][:12]}-{secrets.token_hex(2)}"
         files = tuple(_hash_files(draft.directory))
@@ -347,7 +366,7 @@ class Lake:
         published = Version(target)
         if make_current:
             self.point(published)
-            shutil.rmtree(draft.scratch, ignore_errors=True)
+            draft.discard_scratch()
         return published
 
     def point(self, version: Version) -> None:
@@ -382,16 +401,25 @@ class Lake:
                     if version.id not in spared:
                         removed.append(version)
                         if not dry_run:
-                            shutil.rmtree(version.directory)
+                            self._discard(version)
         if not dry_run:
             self._sweep()
         return removed
 
+    def _discard(self, version: Version) -> None:
+        """Removes a version whole: a kill in between leaves a dead draft, not half a version."""
+        rubbish = self.root / DRAFTS / f"pruned-{secrets.token_hex(8)}"
+        rubbish.parent.mkdir(exist_ok=True)
+        version.directory.rename(rubbish)
+        shutil.rmtree(rubbish)
+
     def _sweep(self) -> None:
         """Removes drafts whose process is gone, pointer leftovers, and old scratch folders."""
         for path in (self.root / DRAFTS).glob("*"):
-            if not _alive(path / ".pid"):
+            lock = path.with_suffix(LOCK)
+            if not _in_use(lock):
                 shutil.rmtree(path, ignore_errors=True)
+                lock.unlink(missing_ok=True)
         for path in self.root.glob("*/*/.current-*"):
             path.unlink(missing_ok=True)
         horizon = time.time() - ABANDONED_AFTER_SECONDS
@@ -434,20 +462,39 @@ def _fsync_tree(directory: Path) -> None:
     _fsync(directory)
 
 
-def _alive(pid_file: Path) -> bool:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock that the system releases when this process ends, however it ends.
+
+    A process id in a file would not do: after a kill, and always in containers, another process
+    soon has the same one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _in_use(lock: Path) -> bool:
     try:
-        os.kill(int(pid_file.read_text()), 0)
-    except (OSError, ValueError):
+        with lock.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
         return False
-    return True
+    return False
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Also sees the full disk behind engines that wrap it in their own exceptions."""
+    """Also sees the full disk behind engines (DuckDB, SQLite) that wrap it in their exceptions."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if "No space left on device" in str(error):
+        if any(words in str(error) for words in FULL_DISK_WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False

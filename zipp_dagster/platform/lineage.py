@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from zipp_dagster.platform.lake import MANIFEST, FileEntry, Lake, LakeError, Version, sha256_of
+from zipp_dagster.platform.lake import (
+    MANIFEST,
+    FileEntry,
+    Lake,
+    LakeError,
+    Manifest,
+    Version,
+    sha256_of,
+)
 from zipp_dagster.progress import Progress, silent
 
 FileState = Literal["changed", "missing", "unlisted", "absent", "damaged"]
@@ -33,14 +41,29 @@ class LineageNode:
     inputs: list[LineageNode] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """The tree as JSON types."""
-        return {**self.__dict__, "inputs": [node.to_json() for node in self.inputs]}
+        """The tree as JSON types; only a version's first entry lists its inputs.
+
+        Written out at every place where it is used, a report of three months would have more than
+        a hundred thousand entries.
+        """
+        return self._to_json(set())
+
+    def _to_json(self, shown: set[str]) -> dict[str, Any]:
+        if self.version in shown:
+            return {**self.__dict__, "inputs": [], "repeated": True}
+        shown.add(self.version)
+        inputs = [node._to_json(shown) for node in self.inputs]
+        return {**self.__dict__, "inputs": inputs, "repeated": False}
 
     def walk(self) -> Iterator[LineageNode]:
-        """The node itself and all below it."""
-        yield self
-        for node in self.inputs:
-            yield from node.walk()
+        """The node itself and all below it, each once."""
+        todo, seen = [self], {self.version}
+        while todo:
+            node = todo.pop(0)
+            yield node
+            fresh = [other for other in node.inputs if other.version not in seen]
+            seen.update(other.version for other in fresh)
+            todo += fresh
 
 
 def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> LineageNode:
@@ -109,7 +132,10 @@ class Verification:
 
 
 def verify(lake: Lake, progress: Progress = silent) -> Verification:
-    """Re-hashes every file of every kept version, and the dump files that they name."""
+    """Re-hashes every file of every kept version, and the dump files that they name.
+
+    A dump file may be replaced by a corrected one: what an older version read is then "absent".
+    """
     versions = [
         version
         for asset in lake.assets()
@@ -117,7 +143,8 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
         for version in (Version(p) for p in sorted(folder.iterdir()) if p.is_dir())
     ]
     damages: list[Damage] = []
-    seen_external: dict[str, FileState | None] = {}
+    current = {version.id for version in _current_versions(lake)}
+    seen_external: dict[FileEntry, FileState | None] = {}
     files = size = 0
     for position, version in enumerate(versions):
         progress(position, len(versions), f"{version.asset}")
@@ -137,16 +164,28 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
             if path.is_file() and name not in listed and name != MANIFEST:
                 damages.append(_damage(version, name, "unlisted"))
         for entry in manifest.external_files:
-            if entry.path not in seen_external:
-                state = _state(Path(entry.path), entry)
-                seen_external[entry.path] = "absent" if state == "missing" else state
+            if entry not in seen_external:
+                seen_external[entry] = _state(Path(entry.path), entry)
                 files, size = files + 1, size + entry.size
-            external = seen_external[entry.path]
+            external = seen_external[entry]
+            if external == "missing" or (external and version.id not in current):
+                external = "absent"
             if external:
                 damages.append(_damage(version, entry.path, external))
     damages += _pointer_damages(lake)
     progress(len(versions), len(versions), "done")
     return Verification(len(versions), files, size, tuple(damages))
+
+
+def _current_versions(lake: Lake) -> Iterator[Version]:
+    for asset in lake.assets():
+        for partition in lake.partitions(asset):
+            try:
+                version = lake.find(asset, partition)
+            except LakeError:
+                continue  # listed by _pointer_damages
+            if version is not None:
+                yield version
 
 
 def _pointer_damages(lake: Lake) -> Iterator[Damage]:
@@ -214,6 +253,12 @@ def diff(lake: Lake, before: Version, after: Version) -> list[Difference]:
                     right_file.sha256[:12] if right_file else "none",
                 )
             )
+        if a.data_version != b.data_version and _same_in_the_lake(a, b):
+            found.append(
+                Difference(
+                    new.asset, new.partition, "external", "state outside the lake", old.id, new.id
+                )
+            )
         _compare_inputs(old, new)
 
     def _compare_inputs(old: Version, new: Version) -> None:
@@ -244,6 +289,17 @@ def diff(lake: Lake, before: Version, after: Version) -> list[Difference]:
 
     compare(before, after)
     return found
+
+
+def _same_in_the_lake(a: Manifest, b: Manifest) -> bool:
+    """Same code, settings, files and inputs: then an alias, a key or a folder was another one."""
+    return (
+        a.code_version == b.code_version
+        and a.config == b.config
+        and not any(_external_changes(a.external_files, b.external_files))
+        and {(e.asset, e.partition, e.data_version) for e in a.inputs}
+        == {(e.asset, e.partition, e.data_version) for e in b.inputs}
+    )
 
 
 def _config_changes(

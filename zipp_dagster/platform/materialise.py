@@ -245,6 +245,7 @@ def materialise(
             )
         if not rejected:
             platform.lake.point(version)
+            draft.discard_scratch()
             if artifact.after_publish:
                 artifact.after_publish(platform, version)
     status: Status = "rejected" if rejected else "skipped" if skipped else "made"

@@ -93,6 +93,11 @@ class PromotionSettings(Section):
         ge=0.0,
         description="The same for the development benchmark, which has fewer users.",
     )
+    first_must_win: bool = Field(
+        default=False,
+        description="Whether the first candidate must clearly beat popularity to become champion; "
+        "otherwise any valid one serves until a better one comes.",
+    )
     minimum_users: int = Field(
         default=20, ge=2, description="Users below which no decision is made: the champion is kept."
     )

@@ -5,7 +5,8 @@ model:
 
 1. an invalid candidate (failed checks, scores that are not numbers) is kept out;
 2. a comparison over fewer than `minimum_users` people decides nothing: the champion stays;
-3. the first candidate must beat the stated baseline (popularity): its interval lies above zero;
+3. the first candidate is compared with the stated baseline (popularity); with `first_must_win` its
+   interval must lie above zero, else any valid first candidate serves until a better one comes;
 4. later, its mean gain in every primary metric must be at least `minimum_gain`, and no interval
    may reach below −`tolerance` (−`benchmark_tolerance` for the development benchmark).
 """
@@ -80,6 +81,12 @@ def decide_promotion(
     """
     verdicts = tuple(_judge(comparison, rule, settings, first) for comparison in comparisons)
     failures = [f"{candidate} is not valid: {reason}" for reason in invalid]
+    serves = first and not rule.first_must_win
+    unmeasurable = [v.reason for v in verdicts if not np.isfinite(v.candidate) and v.users]
+    if serves and not failures and not unmeasurable:
+        reasons = ("there is no champion yet: a valid first candidate serves",)
+        reasons += tuple(verdict.reason for verdict in verdicts)
+        return PromotionDecision("promoted", candidate, opponent, reasons, verdicts)
     if not any(comparison.role == "primary" for comparison in comparisons):
         failures.append(f"no primary metric compares {candidate} with {opponent}")
     failures += [verdict.reason for verdict in verdicts if not verdict.passed]

@@ -1,0 +1,47 @@
+"""What all tests share: no settings from outside, and a way to set some for a test or a module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+Environment = Callable[..., AbstractContextManager[None]]
+
+
+def _forget_settings() -> None:
+    # The catalogue is cached too, and stays: it depends on files of the project, never on settings.
+    from zipp_dagster.settings import settings
+
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Removes ZIPP_ variables, and keeps every test away from the user's own ZIPP_HOME."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ZIPP_")]:
+            patch.delenv(name)
+        patch.setenv("ZIPP_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        patch.setenv("GX_ANALYTICS_ENABLED", "False")
+        _forget_settings()
+        yield
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """`with environment(ZIPP_HOME=…, ZIPP_ENCODER__HIDDEN=8):` sets variables and reads them anew."""
+
+    @contextmanager
+    def setting(**variables: object) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, str(value))
+            _forget_settings()
+            yield
+        _forget_settings()
+
+    return setting

@@ -1,0 +1,89 @@
+"""A temporary lake, versions with one line of code, and a platform with a real MLflow store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zipp_dagster.platform.compute import Compute
+from zipp_dagster.platform.lake import Lake, Version
+from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.registry import Registry
+from zipp_dagster.platform.warehouse import Warehouse
+from zipp_dagster.section import Section
+
+Publish = Callable[..., Version]
+FIELDS: dict[str, Any] = {
+    "code_version": "code-1",
+    "config_hash": "config",
+    "config": {},
+    "inputs": (),
+    "run_id": None,
+    "seconds": 0.1,
+}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def publish(lake: Lake) -> Publish:
+    """`publish("bread", text="rye", inputs=[flour])`: a version of one file, made from others."""
+
+    def make(
+        asset: str,
+        partition: str | None = None,
+        *,
+        text: str = "bread",
+        inputs: tuple[Version, ...] | list[Version] = (),
+        make_current: bool = True,
+        **changes: Any,
+    ) -> Version:
+        made_from = f"{text} {changes} {[version.id for version in inputs]}"
+        data_version = changes.pop("data_version", hashlib.sha256(made_from.encode()).hexdigest())
+        fields = FIELDS | {"inputs": tuple(v.ref() for v in inputs)} | changes
+        with lake.draft(asset, partition, data_version) as draft:
+            draft.path("data.txt").write_text(text)
+            return lake.publish(draft, make_current=make_current, data_version=data_version, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """One MLflow store for all tests of the platform: the first call to a new one takes seconds."""
+    return Registry.local(tmp_path_factory.mktemp("mlflow"), None, "zipp")
+
+
+@dataclass
+class TinySettings:
+    """Stands for the project's settings: some sections by name."""
+
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def section(self, kind: type[Section]) -> Section:
+        return next(value for value in self.sections.values() if type(value) is kind)
+
+    def value(self, dotted: str) -> Any:
+        section, name = dotted.split(".")
+        return getattr(self.sections[section], name)
+
+
+@pytest.fixture
+def platform(tmp_path: Path, lake: Lake, registry: Registry) -> Platform:
+    """Everything that a materialisation needs, below the test's folder; settings are the test's."""
+    return Platform(
+        settings=TinySettings(),
+        lake=lake,
+        warehouse=Warehouse("256MB", 1, tmp_path / "spill"),
+        registry=registry,
+        compute=Compute(),
+        home=tmp_path,
+    )
