@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
     from zipp_dagster.platform.materialise import Outcome
     from zipp_dagster.platform.plan import Step
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+FILE_WIDTH = 160
+"""Columns of a line that goes to a file or a pipe."""
+
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else FILE_WIDTH)
+
+
+out = _console(sys.stdout, stderr=False)
+err = _console(sys.stderr, stderr=True)
 
 MARKS = {
     "made": "[green]✓[/]",

@@ -19,4 +19,9 @@ class Section(BaseModel):
 
     def outcome_values(self) -> dict[str, Any]:
         """The values that an artifact's content depends on, as JSON types; secrets masked."""
-        return self.model_dump(mode="json", exclude=set(self.operational))
+        values = self.model_dump(mode="json", exclude=set(self.operational))
+        for name in values:
+            inner = getattr(self, name)
+            if isinstance(inner, Section):
+                values[name] = inner.outcome_values()
+        return values

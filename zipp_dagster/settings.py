@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.graph.config import GraphSettings
@@ -44,7 +45,11 @@ class Settings(BaseSettings):
     """All settings of a run: where things are, and one section a stage."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # an empty path is no path, not the working directory
+        frozen=True,
+        extra="forbid",
     )
 
     profile: str = Field(
@@ -91,7 +96,7 @@ class Settings(BaseSettings):
         """A value by its dotted name, such as `zipbench.users`."""
         value: Any = self
         for part in dotted.split("."):
-            if part not in type(value).model_fields:
+            if part not in getattr(type(value), "model_fields", ()):
                 raise SettingsError(f"no setting is called {dotted!r}")
             value = getattr(value, part)
         return value
@@ -123,9 +128,16 @@ def load_settings(profile: str | None = None) -> Settings:
     _check_names(path)
     values["profile"] = chosen
     try:
-        return Settings(**values)
+        # The argument wins over ZIPP_PROFILE, which the environment would put in its place.
+        return Settings(**values).model_copy(update={"profile": chosen})
     except ValidationError as error:
-        raise SettingsError(_explain(error, path, values)) from error
+        raise SettingsError(_explain(error, path)) from error
+    except UnreadableVariable as error:
+        field = str(error).split('"')[1]
+        raise SettingsError(
+            f"environment variable {', '.join(_in_environment([field]))}: a list or section is "
+            f"""written as JSON, such as {PREFIX}REDDIT__BOTS='["one", "two"]'"""
+        ) from error
 
 
 def profile_path(profile: str) -> Path:
@@ -150,7 +162,8 @@ def _check_names(path: Path) -> None:
             continue
         first = variable[len(PREFIX) :].lower().split("__")[0]
         if first not in fields:
-            near = difflib.get_close_matches(first, fields, n=1)
+            near = [f"{s}__{first[len(s) + 1 :]}" for s in fields if first.startswith(f"{s}_")]
+            near = near or difflib.get_close_matches(first, fields, n=1)
             hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
             raise SettingsError(
                 f"environment variable {variable}: no setting or section is called {first!r}{hint} "
@@ -158,40 +171,62 @@ def _check_names(path: Path) -> None:
             )
 
 
-def _explain(error: ValidationError, path: Path, values: dict[str, Any]) -> str:
+def _explain(error: ValidationError, path: Path) -> str:
     lines = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
         key = ".".join(location)
-        variable = PREFIX + "__".join(part.upper() for part in location)
-        source = f"environment variable {variable}" if _in_environment(variable) else f"file {path}"
-        if not location:
-            source = f"file {path} or the environment"
+        variables = _in_environment(location)
+        source = f"environment variable {', '.join(variables)}" if variables else f"file {path}"
         line = f"setting {key} ({source}): {problem['msg']}"
         if problem["type"] == "extra_forbidden":
             known = _fields_at(location[:-1])
             near = difflib.get_close_matches(location[-1], known, n=1)
             line = f"setting {key} ({source}) does not exist"
             line += f"; did you mean {near[0]}?" if near else ""
-            line += f"; allowed keys of [{'.'.join(location[:-1])}]: {', '.join(sorted(known))}"
+            where = f"keys of [{'.'.join(location[:-1])}]" if location[1:] else "sections and keys"
+            line += f"; allowed {where}: {', '.join(sorted(known))}"
         else:
             allowed = _allowed(location)
-            given = problem.get("input")
+            given = "a secret" if _is_secret(location) else problem.get("input")
             line += f"; given: {given!r}" if isinstance(given, str | int | float | bool) else ""
             line += f"; allowed: {allowed}" if allowed else ""
         lines.append(line)
     return "\n".join(lines)
 
 
-def _in_environment(variable: str) -> bool:
-    return any(name.upper() == variable for name in os.environ)
+def _in_environment(location: list[str]) -> list[str]:
+    """The variables that set a key, or the section or list around it, or keys inside it."""
+    wanted = [part.upper() for part in location]
+    found = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX):
+            parts = name.upper().removeprefix(PREFIX).split("__")
+            shorter = min(len(parts), len(wanted))
+            if parts[:shorter] == wanted[:shorter]:
+                found.append(name)
+    return found
+
+
+def _is_secret(location: list[str]) -> bool:
+    return "SecretStr" in str(_field_at(location))
 
 
 def _fields_at(location: list[str]) -> list[str]:
-    model: Any = Settings
-    for part in location:
-        model = model.model_fields[part].annotation
+    model: Any = Settings if not location else _field_at(location).annotation
     return list(model.model_fields)
+
+
+def _field_at(location: list[str]) -> Any:
+    """The field of a key; of the list around it for an element of a list."""
+    model: Any = Settings
+    field = None
+    for part in location:
+        if part not in getattr(model, "model_fields", ()):
+            break
+        field = model.model_fields[part]
+        model = field.annotation
+    return field
 
 
 def _allowed(location: list[str]) -> str:
@@ -205,7 +240,12 @@ def _allowed(location: list[str]) -> str:
         )
         if reference:
             node = schema["$defs"][reference.rsplit("/", 1)[-1]]
+    if "properties" in node:
+        return ""  # of a whole section: the message itself says which keys do not fit together
+    for option in node.get("anyOf", []):
+        node = {**option, **node} if option.get("type") != "null" else node
     words = {
+        "const": "only {}",
         "enum": "one of {}",
         "type": "{}",
         "minimum": "≥ {}",

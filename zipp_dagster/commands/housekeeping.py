@@ -37,6 +37,7 @@ def erase(
     from assets.sources import erasures_file, pseudonymizer
     from zipp_dagster import runner
     from zipp_dagster.console import RunConsole, err
+    from zipp_dagster.personal import PersonaStore
     from zipp_dagster.reddit.erasure import add_tombstones
 
     names, items = list(users), []
@@ -52,6 +53,7 @@ def erase(
     added = add_tombstones(
         erasures_file(platform), pseudonymizer(platform), users=names, items=items, reason=reason
     )
+    PersonaStore(platform).forget_erased()
     stale = [step.name for step in runner.full_plan(platform) if step.state != "fresh"]
     receipt: dict[str, Any] = {"recorded": added, "known_before": len(names) + len(items) - added}
     if apply_now:

@@ -142,6 +142,8 @@ def _version(lake: Lake, text: str, partition: str | None) -> Version:
         older = [version for version in kept if version.id <= current.id]
         steps = int(name[1:])
         if steps >= len(older):
-            raise click.UsageError(f"{asset} has only {len(older) - 1} versions before the current one")
+            raise click.UsageError(
+                f"{asset} has only {len(older) - 1} versions before the current one"
+            )
         return older[-1 - steps]
     return lake.version(asset, name, partition)

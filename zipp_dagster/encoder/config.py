@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,10 @@ Architecture = Literal["gatv2", "lightgcn"]
 
 class EncoderSettings(Section):
     """How encoders are built, trained, run over the whole graph, and compared."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {"device", "checkpoint_seconds", "inference_block_users"}
+    )
 
     hidden: int = Field(64, ge=4, le=1024, description="Width of embeddings and hidden states.")
     heads: int = Field(4, ge=1, le=16, description="Attention heads; must divide `hidden`.")

@@ -88,9 +88,7 @@ def refitted_svd(tuned: Rival, graph: InteractionGraph, split: LinkSplit) -> Riv
     )
 
 
-def _svd_variants(
-    graph: InteractionGraph, split: LinkSplit, ranks: tuple[int, ...]
-) -> list[Rival]:
+def _svd_variants(graph: InteractionGraph, split: LinkSplit, ranks: tuple[int, ...]) -> list[Rival]:
     profiles = _tfidf(graph, split)
     seen = profiles[np.flatnonzero(split.seen)]
     largest = min(max(ranks), min(seen.shape) - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from zipp_dagster.section import Section
 
 class GraphSettings(Section):
     """How interactions become a graph and a link split."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"batch_rows"})
 
     min_subreddit_users: int = Field(
         1, ge=1, description="Communities with fewer active users are left out of the graph."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,10 @@ class TrainingSettings(Section):
 
 class ImagingSettings(Section):
     """Which models draw and judge the images, and how."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {"device", "offload", "batch_size", "shard_size"}
+    )
 
     model: str | None = Field(
         None, description="Diffusers directory or hub id; empty = the packaged small model."

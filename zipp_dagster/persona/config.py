@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -14,6 +14,20 @@ Method = Literal["no_persona", "zipp_0shot", "zipp_3shot", "mismatched"]
 
 class LanguageModelSettings(Section):
     """Which language model writes personas and rewrites prompts."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "api_key",
+            "base_url",
+            "timeout_s",
+            "max_retries",
+            "backoff_s",
+            "concurrency",
+            "batch_size",
+            "device",
+            "cache_dir",
+        }
+    )
 
     kind: Literal["lexical", "transformers", "http"] = Field(
         "lexical",
@@ -39,6 +53,8 @@ class LanguageModelSettings(Section):
 
 class PersonaSettings(Section):
     """Evidence under a token budget, personas and rewritten prompts."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"buckets", "batch_users"})
 
     token_budget: int = Field(4096, ge=16, le=131_072, description="Evidence tokens for a person.")
     ranking: Ranking = Field("dot", description="Which ranking of communities shares the budget.")

@@ -22,6 +22,7 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 PREVIOUS = "previous"
 METRICS_A_BATCH = 500
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin")
 
 
 class RegistryError(Exception):
@@ -151,9 +152,7 @@ class Registry:
         """
         from mlflow.entities import LoggedModelStatus, Metric
 
-        pickles = [
-            p for p in directory.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")
-        ]
+        pickles = [p for p in directory.rglob("*") if p.suffix in PICKLES]
         if pickles:
             raise RegistryError(f"{pickles[0]} is not registered: models are safetensors and JSON")
         model = self.client.create_logged_model(

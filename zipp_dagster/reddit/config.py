@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
@@ -12,6 +13,17 @@ from zipp_dagster.section import Section
 
 class RedditSettings(Section):
     """What is read, under which key authors become pseudonyms, and which lists flag content."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "dumps_dir",
+            "media_dir",
+            "pseudonym_key",
+            "pseudonym_key_file",
+            "erasures_file",
+            "sensitive_communities",
+        }
+    )
 
     dumps_dir: Path | None = Field(
         None, description="Folder of RC_/RS_YYYY-MM.zst files; empty: the sample world's own dumps."

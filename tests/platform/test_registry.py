@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from zipp_dagster.platform.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    ModelVersion,
+    Registry,
+    RegistryError,
+)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A model name of the test's own: the store is shared."""
+    return re.sub(r"\W+", "-", request.node.name)
+
+
+@pytest.fixture
+def register(registry: Registry, name: str, tmp_path: Path):
+    """`register("lake-1")` registers a version with one file."""
+
+    def make(lake_version: str, file: str = "weights.safetensors", **options) -> ModelVersion:
+        folder = tmp_path / lake_version
+        folder.mkdir()
+        (folder / file).write_bytes(b"12")
+        fields = {"asset": "encoder", "metrics": {"mrr": 0.5}, "tags": {}} | options
+        with registry.run("encoder", {"hidden": 8}, {}) as tracker:
+            return registry.register(tracker, name, folder, lake_version=lake_version, **fields)
+
+    return make
+
+
+def test_the_newest_registered_version_is_the_challenger(registry, register, name):
+    first, second = register("lake-1"), register("lake-2")
+    assert (first.version, second.version) == (1, 2)
+    assert [v.aliases for v in registry.versions(name)] == [(), (CHALLENGER,)]
+    assert registry.by_alias(name, CHAMPION) is None
+    assert registry.by_lake_version(name, "lake-1").version == 1
+    assert registry.by_lake_version(name, "lake-9") is None
+    assert name in registry.names()
+
+
+def test_a_promotion_makes_a_champion_and_keeps_the_one_before_with_who_and_why(
+    registry, register, name
+):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    champion = registry.promote(name, 2, who="bob", why="better")
+    assert champion.version == 2 == registry.by_alias(name, CHAMPION).version
+    assert registry.by_alias(name, PREVIOUS).version == 1
+    assert champion.tags["zipp.promoted.who"] == "bob"
+    assert champion.tags["zipp.promoted.why"] == "better"
+
+
+def test_promoting_the_champion_again_changes_nothing(registry, register, name):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    registry.promote(name, 2, who="ann", why="better")
+    again = registry.promote(name, 2, who="bob", why="again")
+    assert again.tags["zipp.promoted.who"] == "ann"
+    assert registry.by_alias(name, PREVIOUS).version == 1
+
+
+def test_a_rollback_swaps_champion_and_previous(registry, register, name):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    registry.promote(name, 2, who="ann", why="better")
+    champion = registry.rollback(name, who="eve", why="worse after all")
+    assert champion.version == 1
+    assert champion.tags["zipp.promoted.why"] == "rollback: worse after all"
+    assert registry.by_alias(name, PREVIOUS).version == 2
+
+
+def test_a_rollback_without_a_previous_champion_is_an_error(registry, register, name):
+    register("lake-1")
+    registry.promote(name, 1, who="ann", why="first")
+    with pytest.raises(RegistryError, match="no previous champion"):
+        registry.rollback(name, who="ann", why="?")
+
+
+def test_promoting_what_is_not_there_lists_what_is(registry, register, name):
+    register("lake-1")
+    with pytest.raises(RegistryError, match="has no version 7; it has: 1"):
+        registry.promote(name, 7, who="ann", why="?")
+    with pytest.raises(RegistryError, match="unheard-of has no version 1; it has: none"):
+        registry.promote("unheard-of", 1, who="ann", why="?")
+
+
+def test_the_lake_versions_behind_any_alias_are_protected(registry, register, name):
+    for number in (1, 2, 3):
+        register(f"{name}-lake-{number}")
+    registry.promote(name, 1, who="ann", why="first")
+    protected = {v for v in registry.protected_lake_versions() if v.startswith(name)}
+    assert protected == {f"{name}-lake-1", f"{name}-lake-3"}
+
+
+@pytest.mark.parametrize("file", ["model.pkl", "model.pt", "model.bin", "deep/model.ckpt"])
+def test_a_pickle_is_refused_and_nothing_is_registered(registry, register, name, tmp_path, file):
+    folder = tmp_path / "lake-1"
+    if "/" in file:
+        (tmp_path / "files" / "deep").mkdir(parents=True)
+        (tmp_path / "files" / file).write_bytes(b"x")
+        with pytest.raises(RegistryError, match="safetensors"), registry.run("e", {}, {}) as run:
+            registry.register(
+                run, name, tmp_path / "files", asset="e", lake_version="x", metrics={}, tags={}
+            )
+    else:
+        with pytest.raises(RegistryError, match=f"{folder / file} is not registered"):
+            register("lake-1", file)
+    assert registry.versions(name) == [] and name not in registry.names()
+
+
+def test_a_run_that_fails_is_marked_as_failed(registry):
+    with pytest.raises(RuntimeError), registry.run("broken", {}, {}) as tracker:
+        raise RuntimeError("no")
+    assert registry.client.get_run(tracker.run_id).info.status == "FAILED"
+
+
+def test_long_histories_and_many_settings_are_logged_completely(registry):
+    settings = {"section": {f"key{number}": number for number in range(150)}}
+    rows = [{"epoch": epoch, "loss": 1.0 / (epoch + 1)} for epoch in range(600)]
+    with registry.run("long", settings, {"tag": "value"}) as tracker:
+        tracker.log_history(rows, step_key="epoch")
+        tracker.tag({"more": "x" * 9000})
+    run = registry.client.get_run(tracker.run_id)
+    assert len(run.data.params) == 150 and run.data.params["section.key149"] == "149"
+    history = registry.client.get_metric_history(tracker.run_id, "loss")
+    assert [(p.step, p.value) for p in history] == [(r["epoch"], r["loss"]) for r in rows]
+    assert len(run.data.tags["more"]) == 5000
+
+
+def test_the_local_store_is_a_sqlite_file_unless_a_server_is_named(tmp_path):
+    local = Registry.local(tmp_path, None, "zipp")
+    assert local.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert local.artifact_root == tmp_path / "artifacts"
+    assert Registry.local(tmp_path, "http://mlflow", "zipp").tracking_uri == "http://mlflow"
