@@ -69,7 +69,7 @@ def cli(profile: str | None) -> None:
 def main() -> None:
     """The console script: known errors in one line on standard error, exit code 1."""
     quieten()
-    atexit.register(_silence_interpreter_exit)
+    atexit.register(silence_interpreter_exit)
     from zipp_dagster.errors import known_errors
 
     try:
@@ -89,7 +89,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _silence_interpreter_exit() -> None:
+def silence_interpreter_exit() -> None:
     """DuckDB's bindings list their types as leaked on standard error when Python ends.
 
     Registered first, so that it runs after every other exit handler.

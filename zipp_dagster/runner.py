@@ -116,7 +116,10 @@ def run(
         session.instance.add_dynamic_partitions(MONTHS.name or "", months)
     for month in months if monthly else []:
         session.phase(monthly, month)
-    session.phase(selection - first - monthly, None)
+    rest = selection - first - monthly
+    blocked = rest & session.downstream_of_failures()
+    session.phase(rest - blocked, None)
+    session.leave(blocked)
     return session.result
 
 
@@ -151,6 +154,19 @@ class _Session:
         self.result.fresh += [step.name for step in steps if step not in todo]
         if todo:
             self._run(todo, month)
+
+    def downstream_of_failures(self) -> set[str]:
+        """What cannot be made, because something that it is made from failed in this session.
+
+        Tried nevertheless, it would bury the one clear error, or be made of some months only.
+        """
+        failed = {name.partition("[")[0] for name in self.result.failed}
+        return {below for name in failed for below in self.entries.downstream(name)}
+
+    def leave(self, names: set[str]) -> None:
+        """Counts artifacts as not made, without trying."""
+        steps = plan(self.entries, self.platform, known_months(self.entries, self.platform), names)
+        self.result.failed += [step.name for step in steps]
 
     def _run(self, steps: Sequence[Step], month: str | None) -> None:
         import dagster as dg

@@ -51,15 +51,19 @@ def publish(lake: Lake) -> Publish:
         fields = FIELDS | {"inputs": tuple(v.ref() for v in inputs)} | changes
         with lake.draft(asset, partition, data_version) as draft:
             draft.path("data.txt").write_text(text)
-            return lake.publish(draft, make_current=make_current, data_version=data_version, **fields)
+            return lake.publish(
+                draft, make_current=make_current, data_version=data_version, **fields
+            )
 
     return make
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """One MLflow store for all tests of the platform: the first call to a new one takes seconds."""
-    return Registry.local(tmp_path_factory.mktemp("mlflow"), None, "zipp")
+def registry(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_store: Callable[[Path], Path]
+) -> Registry:
+    """One MLflow store for all tests of the platform."""
+    return Registry.local(mlflow_store(tmp_path_factory.mktemp("mlflow")), None, "zipp")
 
 
 @dataclass

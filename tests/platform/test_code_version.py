@@ -121,9 +121,7 @@ def test_an_edited_helper_makes_exactly_its_dependants_stale(versions, name, old
     assert changed(versions, name, old, new) == stale
 
 
-@pytest.mark.parametrize(
-    ("name", "stale"), [("colours.txt", {"cake"}), ("leaves.txt", {"tea"})]
-)
+@pytest.mark.parametrize(("name", "stale"), [("colours.txt", {"cake"}), ("leaves.txt", {"tea"})])
 def test_a_data_file_that_the_code_names_counts_like_code(versions, name, stale):
     assert changed(versions, name, FILES[name], "blue\n") == stale
 

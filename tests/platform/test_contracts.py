@@ -114,7 +114,9 @@ def test_a_warning_fails_without_blocking(check):
 
 
 def test_each_result_is_the_one_of_its_own_test(check):
-    result = check(on_id=["unique", "not_null"], on_name=["not_null"], on_table=[{"unique": ["id", "name"]}])
+    result = check(
+        on_id=["unique", "not_null"], on_name=["not_null"], on_table=[{"unique": ["id", "name"]}]
+    )
     found = [(r.test, r.column, r.passed) for r in result.results[1:]]
     assert sorted(found, key=str) == [
         ("not_null", "id", True),

@@ -46,7 +46,9 @@ def flour(out: Draft, platform: Platform) -> Summary:
     return Summary(metadata={"grams": 500, "external_files": [FileEntry("/mill", 1, "00")]})
 
 
-@artifact(**COMMON, external_state=sack, inputs=["flour"], optional=["flour"], version_by_content=True)
+@artifact(
+    **COMMON, external_state=sack, inputs=["flour"], optional=["flour"], version_by_content=True
+)
 def raisins(out: Draft, platform: Platform) -> Summary:
     """Known by what they are, not by when they were made."""
     return Summary(rows=7)

@@ -36,7 +36,11 @@ def model(tmp_path: Path):
     """`model(query, name=…, columns=…)` writes a model and its contract, and loads it."""
 
     def write(
-        query: str = QUERY, name: str = "totals", columns: Any = TYPES, tests: Any = (), **changes: Any
+        query: str = QUERY,
+        name: str = "totals",
+        columns: Any = TYPES,
+        tests: Any = (),
+        **changes: Any,
     ) -> SqlModel:
         described = [
             {"name": n, "type": TYPES.get(n, "INTEGER"), "description": "A column."}

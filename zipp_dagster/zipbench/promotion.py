@@ -84,9 +84,9 @@ def decide_promotion(
     serves = first and not rule.first_must_win
     unmeasurable = [v.reason for v in verdicts if not np.isfinite(v.candidate) and v.users]
     if serves and not failures and not unmeasurable:
-        reasons = ("there is no champion yet: a valid first candidate serves",)
-        reasons += tuple(verdict.reason for verdict in verdicts)
-        return PromotionDecision("promoted", candidate, opponent, reasons, verdicts)
+        why = ["there is no champion yet: a valid first candidate serves"]
+        why += [verdict.reason for verdict in verdicts]
+        return PromotionDecision("promoted", candidate, opponent, tuple(why), verdicts)
     if not any(comparison.role == "primary" for comparison in comparisons):
         failures.append(f"no primary metric compares {candidate} with {opponent}")
     failures += [verdict.reason for verdict in verdicts if not verdict.passed]

@@ -1,0 +1,40 @@
+"""A real `zipp` process on a world of forty people."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TINY = {
+    "ZIPP_SAMPLEWORLD__PEOPLE": "40",
+    "ZIPP_SAMPLEWORLD__COMMUNITIES": "12",
+    "ZIPP_SAMPLEWORLD__MONTHS": "2",
+    "ZIPP_SAMPLEWORLD__IMAGE_SIZE": "16",
+    "ZIPP_SAMPLEWORLD__BAD_LINES_PER_FILE": "1",
+    "ZIPP_WAREHOUSE__THREADS": "1",
+    "ZIPP_WAREHOUSE__MEMORY_LIMIT": "512MB",
+}
+Zipp = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="session")
+def zipp() -> Zipp:
+    """`zipp(home, "run", ZIPP_…=…)` starts a process with its output in pipes."""
+
+    def start(home: Path, *arguments: str, **settings: object) -> subprocess.Popen[str]:
+        ours = TINY | {"ZIPP_HOME": str(home)} | {k: str(v) for k, v in settings.items()}
+        return subprocess.Popen(
+            [sys.executable, "-m", "zipp_dagster.cli", *arguments],
+            env=os.environ | ours,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources import default_resources
+from zipp_dagster.automation import SETTLED_SECONDS, month_requests
+from zipp_dagster.definitions import defs
+from zipp_dagster.platform.dagster_assets import MONTHS
+
+NOW = 1_000_000.0
+QUIET = NOW - SETTLED_SECONDS - 1
+JANUARY = {
+    "/dumps/RC_2024-01.zst": ("2024-01", 10, QUIET),
+    "/dumps/RS_2024-01.zst": ("2024-01", 5, QUIET),
+}
+FEBRUARY = {"/dumps/RC_2024-02.zst": ("2024-02", 7, QUIET)}
+
+
+def months_of(result: dg.SensorResult) -> list[str]:
+    return [request.partition_key for request in result.run_requests]
+
+
+def test_a_new_month_is_added_and_asked_for_once_all_its_files_are_quiet():
+    result = month_requests(JANUARY, None, set(), NOW)
+    assert months_of(result) == ["2024-01"]
+    (added,) = result.dynamic_partitions_requests
+    assert (added.partitions_def_name, added.partition_keys) == (MONTHS.name, ["2024-01"])
+
+
+def test_unchanged_files_ask_for_nothing():
+    cursor = month_requests(JANUARY, None, set(), NOW).cursor
+    result = month_requests(JANUARY, cursor, {"2024-01"}, NOW + 3600)
+    assert isinstance(result, dg.SkipReason)
+
+
+@pytest.mark.parametrize("changed", [("2024-01", 11, QUIET), ("2024-01", 10, QUIET - 5)])
+def test_a_file_of_another_size_or_time_asks_for_its_month_again_with_another_key(changed):
+    first = month_requests(JANUARY | FEBRUARY, None, set(), NOW)
+    files = JANUARY | FEBRUARY | {"/dumps/RC_2024-01.zst": changed}
+    second = month_requests(files, first.cursor, {"2024-01", "2024-02"}, NOW)
+    assert months_of(second) == ["2024-01"]
+    assert second.dynamic_partitions_requests == []
+    assert second.run_requests[0].run_key != first.run_requests[0].run_key
+
+
+def test_a_month_whose_file_is_still_being_copied_waits_and_holds_up_no_other():
+    copying = JANUARY | {"/dumps/RS_2024-01.zst": ("2024-01", 2, NOW - 1)}
+    first = month_requests(copying | FEBRUARY, None, set(), NOW)
+    assert months_of(first) == ["2024-02"]
+    later = month_requests(JANUARY | FEBRUARY, first.cursor, {"2024-02"}, NOW)
+    assert months_of(later) == ["2024-01"]
+
+
+def test_a_second_file_of_a_known_month_asks_for_it_again():
+    only_comments = {k: v for k, v in JANUARY.items() if "RC_" in k}
+    first = month_requests(only_comments, None, set(), NOW)
+    assert months_of(month_requests(JANUARY, first.cursor, {"2024-01"}, NOW)) == ["2024-01"]
+
+
+def test_a_month_that_was_ingested_by_hand_is_asked_for_but_not_added_again():
+    result = month_requests(JANUARY, None, {"2024-01"}, NOW)
+    assert months_of(result) == ["2024-01"] and result.dynamic_partitions_requests == []
+
+
+@pytest.fixture
+def instance():
+    """A Dagster instance as the daemon has one: with a store for partitions."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def dumps(tmp_path: Path, environment):
+    """A folder of the user's that the settings name."""
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=folder):
+        yield folder
+
+
+def tick(instance: dg.DagsterInstance, cursor: str | None = None):
+    repository = defs.get_repository_def()
+    sensor = repository.get_sensor_def("dump_folder")
+    # As the daemon makes it: build_sensor_context cannot look up partitions that a tick adds.
+    with dg.SensorEvaluationContext(
+        instance_ref=instance.get_ref(),
+        last_tick_completion_time=None,
+        last_run_key=None,
+        cursor=cursor,
+        repository_name=repository.name,
+        repository_def=repository,
+        resources=default_resources(),
+    ) as context:
+        return sensor.evaluate_tick(context)
+
+
+def test_the_sensor_asks_for_the_months_of_the_dump_folder(dumps, instance):
+    for name in ("RC_2024-01.zst", "RS_2024-01.zst", "notes.txt"):
+        (dumps / name).write_bytes(b"x")
+        quiet = time.time() - SETTLED_SECONDS - 5
+        os.utime(dumps / name, (quiet, quiet))
+    found = tick(instance)
+    assert [request.partition_key for request in found.run_requests] == ["2024-01"]
+    assert list(json.loads(found.cursor)) == ["2024-01"]
+    assert tick(instance, found.cursor).run_requests == []
+
+
+def test_the_sensor_says_why_it_waits_where_the_folder_is_empty(dumps, instance):
+    found = tick(instance)
+    assert found.run_requests == [] and "it is empty" in found.skip_message
+
+
+def test_the_schedule_runs_the_newest_month_and_says_so_where_there_is_none(instance):
+    repository = defs.get_repository_def()
+    schedule = repository.get_schedule_def("monthly_refresh")
+    third_of_march = datetime(2024, 3, 3, tzinfo=UTC)
+
+    def evaluate():
+        with dg.build_schedule_context(
+            instance, third_of_march, repository_def=repository
+        ) as context:
+            return schedule.evaluate_tick(context)
+
+    assert "no month of dumps is known yet" in evaluate().skip_message
+    instance.add_dynamic_partitions(MONTHS.name, ["2024-02", "2024-01"])
+    (request,) = evaluate().run_requests
+    assert (request.partition_key, request.run_key) == ("2024-02", "monthly-2024-03-03")

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from zipp_dagster.cli import COMMANDS, cli
+from zipp_dagster.platform.lake import Lake
+
+GROUPS = {
+    name: command
+    for name in COMMANDS
+    if isinstance(command := cli.get_command(click.Context(cli), name), click.Group)
+}
+ALL = [[name] for name in COMMANDS] + [
+    [name, inner] for name, group in GROUPS.items() for inner in group.commands
+]
+FIELDS: dict[str, Any] = {
+    "code_version": "1",
+    "config_hash": "c",
+    "config": {},
+    "inputs": (),
+    "run_id": None,
+    "seconds": 0.1,
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, environment):
+    """A ZIPP_HOME of the test's own, with nothing in it."""
+    with environment(ZIPP_HOME=tmp_path / "home", ZIPP_SAMPLEWORLD__PEOPLE=40):
+        yield tmp_path / "home"
+
+
+@pytest.fixture
+def publish(home: Path):
+    """Publishes a version of an asset, with one file."""
+    lake = Lake(home / "lake")
+
+    def make(asset: str, text: str = "x", **changes: Any):
+        with lake.draft(asset, None, text) as draft:
+            draft.path("data.txt").write_text(text)
+            return lake.publish(draft, **(FIELDS | {"data_version": text} | changes))
+
+    return make
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+
+
+def process(*arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
+    """The real console script, in its own process."""
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
+    command = [sys.executable, "-m", "zipp_dagster.cli", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_every_command_explains_itself(command):
+    result = call(*command, "--help")
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: ")
+    inner: Any = cli.get_command(click.Context(cli), command[0])
+    inner = inner.commands[command[1]] if len(command) == 2 else inner
+    assert inner.help
+    undescribed = [p.name for p in inner.params if isinstance(p, click.Option) and not p.help]
+    assert [n for n in undescribed if n not in ("train_file", "test_file")] == []
+
+
+def test_the_overview_lists_every_command_and_imports_none():
+    script = (
+        "import sys; from click.testing import CliRunner; from zipp_dagster.cli import cli\n"
+        "print(CliRunner().invoke(cli, ['--help']).output)\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('dagster', 'torch', 'mlflow', 'duckdb')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert [name for name in COMMANDS if f"  {name} " not in done.stdout] == []
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_wrong_settings_are_one_clear_line_without_a_traceback():
+    done = process("status", ZIPP_ENCODER__HIDDEN="0")
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(
+        "zipp: setting encoder.hidden (environment variable ZIPP_ENCODER__HIDDEN)"
+    )
+    assert "≥ 4" in line
+
+
+def test_an_unknown_selection_lists_what_there_is(home):
+    done = process("run", "--plan", "--select", "personaz")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("zipp: 'personaz' selects nothing. Assets: ")
+    assert "personas" in done.stderr and "group:warehouse" in done.stderr
+
+
+def test_an_unknown_command_and_option_are_usage_errors():
+    for arguments in (["fly"], ["run", "--fast"]):
+        done = process(*arguments)
+        assert done.returncode == 2 and done.stderr.startswith("Usage: ")
+
+
+def test_a_missing_dump_folder_is_one_clear_line_whatever_is_asked(home, tmp_path):
+    missing = tmp_path / "nowhere"
+    for arguments in (["run"], ["run", "--plan"], ["status"]):
+        done = process(*arguments, ZIPP_REDDIT__DUMPS_DIR=missing)
+        assert done.returncode == 1
+        assert done.stderr.strip().splitlines() == [
+            f"zipp: dump folder {missing} does not exist; set reddit.dumps_dir to the folder"
+        ]
+    assert not (home / "lake").exists()
+
+
+def test_the_plan_as_json_is_one_document_and_runs_nothing(home):
+    result = call("run", "--plan", "--json", "--select", "+comments")
+    assert result.exit_code == 0
+    steps = json.loads(result.output)
+    assert {step["asset"] for step in steps} == {"sample_world", "erasures"}
+    assert {step["state"] for step in steps} == {"missing"}
+    assert not (home / "lake").exists()
+
+
+def test_the_plan_names_a_given_month(home):
+    steps = json.loads(
+        call("run", "--plan", "--json", "--select", "+comments", "--partition", "2024-05").output
+    )
+    assert [s["asset"] for s in steps if s["partition"] == "2024-05"] == [
+        "reddit_dumps",
+        "comments",
+    ]
+
+
+def test_the_plan_for_a_person_says_how_many_would_run(home):
+    assert "2 of 2 would run" in call("run", "--plan", "--select", "+comments").output
+
+
+def test_a_selection_of_monthly_assets_only_is_no_success_where_no_month_is_known(home):
+    result = call("run", "--plan", "--select", "comments")
+    assert "0 of 0 would run" in result.output
+
+
+def test_the_status_as_json_has_a_row_for_each_asset(home, publish):
+    publish("erasures", rows=3)
+    rows = {row["name"]: row for row in json.loads(call("status", "--json").output)}
+    assert rows["erasures"]["rows"] == 3 and rows["erasures"]["version"]
+    assert rows["leaderboard"]["state"] == "missing" and rows["leaderboard"]["version"] is None
+    assert "erasures" in call("status").output
+
+
+def test_lineage_verify_is_green_and_ends_with_1_after_one_flipped_byte(home, publish):
+    version = publish("erasures", "intact")
+    assert json.loads(call("lineage", "verify", "--json").output)["passed"]
+    (version.directory / "data.txt").write_text("Intact")
+    result = call("lineage", "verify", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output)["damages"][0]["state"] == "changed"
+    assert "changed: erasures" in call("lineage", "verify").output
+
+
+def test_lineage_show_draws_the_tree_and_names_what_was_never_made(home, publish):
+    source = publish("erasures")
+    publish("comments", inputs=(source.ref(),))
+    assert [
+        n["asset"]
+        for n in json.loads(call("lineage", "show", "comments", "--json").output)["inputs"]
+    ] == ["erasures"]
+    assert source.id in call("lineage", "show", "comments").output
+    done = process("lineage", "show", "leaderboard")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("zipp: leaderboard has not been materialised yet")
+
+
+def test_lineage_diff_counts_versions_from_the_current_one_and_leaves_rejected_ones_out(
+    home, publish
+):
+    old, new = (
+        publish("erasures", "a", code_version="1"),
+        publish("erasures", "b", code_version="2"),
+    )
+    rejected = ({"name": "c", "blocking": True, "passed": False, "severity": "error"},)
+    publish("erasures", "c", code_version="3", checks=rejected, make_current=False)
+    found = json.loads(call("lineage", "diff", "erasures@-1", "erasures", "--json").output)
+    assert [(d["kind"], d["before"], d["after"]) for d in found] == [("code", "1", "2")]
+    assert f"{old.id} → {new.id}" in call("lineage", "diff", "erasures@-1", "erasures").output
+    result = CliRunner().invoke(cli, ["lineage", "diff", "erasures@-2", "erasures"])
+    assert result.exit_code == 2 and "has only 1 versions before the current one" in result.output
+
+
+def test_the_doctor_says_what_is_wrong_and_ends_with_1(home, tmp_path):
+    findings = json.loads(call("doctor", "--json").output)
+    assert {f["what"] for f in findings} >= {"python", "packages", "profile", "disk", "dumps"}
+    done = process("doctor", ZIPP_REDDIT__DUMPS_DIR=tmp_path / "nowhere")
+    assert done.returncode == 1 and "✗ dumps: dump folder" in done.stdout
+
+
+def test_an_erasure_of_nobody_is_a_usage_error(home):
+    result = CliRunner().invoke(cli, ["erase"])
+    assert result.exit_code == 2 and "name somebody with --user" in result.output
+
+
+def test_an_erasure_is_recorded_once_says_what_follows_and_keeps_no_name(home):
+    receipt = json.loads(call("erase", "--user", "Alice_Private", "--json").output)
+    assert (receipt["recorded"], receipt["known_before"]) == (1, 0)
+    assert "erasures" in receipt["must_be_rebuilt"]
+    again = json.loads(call("erase", "--user", "Alice_Private", "--json").output)
+    assert (again["recorded"], again["known_before"]) == (0, 1)
+    kept = "".join(p.read_text(errors="replace") for p in home.rglob("*") if p.is_file())
+    assert "alice" not in kept.lower()
