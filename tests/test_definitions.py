@@ -30,7 +30,7 @@ def test_definitions_are_complete_and_loadable():
     assert set(SPECS) == set(catalogue())
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", sorted(SPECS))
 def test_every_asset_has_group_kind_owner_description_and_code_version(name):
     spec = SPECS[name]
     assert spec.group_name and spec.group_name != "default"
@@ -41,7 +41,7 @@ def test_every_asset_has_group_kind_owner_description_and_code_version(name):
     assert spec.metadata["zipp/inputs"]
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", sorted(SPECS))
 def test_every_asset_has_a_check_and_every_check_says_what_holds(name):
     checks = [
         spec

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.reddit.config import RedditSettings
@@ -22,6 +23,12 @@ def profile(tmp_path: Path):
         return load_settings(str(path))
 
     return load
+
+
+class Keyed(Section):
+    """A section whose outcome depends on a secret."""
+
+    key: SecretStr
 
 
 def error_of(load, *arguments: object) -> str:
@@ -141,8 +148,8 @@ def test_secrets_are_masked_wherever_settings_are_shown(environment, profile):
     secret = "correct horse battery"
     with environment(ZIPP_REDDIT__PSEUDONYM_KEY=secret):
         loaded = load_settings()
-    assert loaded.reddit.outcome_values()["pseudonym_key"] == "**********"
-    assert secret not in repr(loaded) + str(loaded.reddit.outcome_values())
+    assert secret not in repr(loaded) + str(loaded.model_dump(mode="json"))
+    assert Keyed(key=secret).outcome_values() == {"key": "**********"}
     assert loaded.reddit.pseudonym_key.get_secret_value() == secret
     assert "123456789" not in error_of(profile, "[reddit]\npseudonym_key = 123456789\n")
 

@@ -70,7 +70,7 @@ def main() -> None:
     """The console script: known errors in one line on standard error, exit code 1."""
     quieten()
     atexit.register(silence_interpreter_exit)
-    from zipp_dagster.errors import known_errors
+    from zipp_dagster.errors import full_disk, known_errors
 
     try:
         cli(standalone_mode=False)
@@ -86,6 +86,12 @@ def main() -> None:
         sys.exit(130)
     except known_errors() as error:
         click.echo(f"zipp: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        message = full_disk(error)
+        if message is None:
+            raise
+        click.echo(f"zipp: {message}", err=True)
         sys.exit(1)
 
 

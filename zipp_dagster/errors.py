@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
+NO_ROOM_BYTES = 2**20
+"""With less than this free, a database's vague "disk I/O error" means a full disk."""
+
 
 def known_errors() -> tuple[type[Exception], ...]:
     """The error classes whose text names the file, row or setting and what to do."""
@@ -36,4 +41,19 @@ def known_errors() -> tuple[type[Exception], ...]:
         SqlModelError,
         StoredModelError,
         FileNotFoundError,
+    )
+
+
+def full_disk(error: Exception) -> str | None:
+    """What to say where some library's error comes from a full disk; None where it does not."""
+    from zipp_dagster.platform.lake import disk_is_full
+    from zipp_dagster.settings import settings
+
+    home = settings().home_directory
+    free = shutil.disk_usage(home).free if home.is_dir() else NO_ROOM_BYTES
+    if not disk_is_full(error) and free >= NO_ROOM_BYTES:
+        return None
+    return (
+        f"the disk that holds {home} is full ({free / 2**20:.1f} MiB free). What was published "
+        "stays; free some space (`zipp prune`) or point ZIPP_HOME to a larger disk, and run again"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,10 @@ from assets.catalogue import catalogue
 from assets.sources import months_in_folder
 from resources import default_resources
 from resources.settings import SettingsResource
+from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
 from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
 from zipp_dagster.platform.lake import NotMaterialised
+from zipp_dagster.platform.locks import locked
 from zipp_dagster.platform.materialise import Catalogue, Platform
 from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.plan import Step, plan
@@ -33,6 +36,9 @@ concurrency:
   pools:
     default_limit: 2
 """
+RUNNING = "running"
+"""The folder of the locks of running `zipp run` processes."""
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -104,8 +110,16 @@ def run(
     Raises:
         SettingsError, DumpError: before anything runs, if settings or the dump folder are unusable.
     """
-    entries = catalogue()
-    session = _Session(entries, platform, observer, force)
+    lock = instance_folder(platform.home) / RUNNING / f"{secrets.token_hex(8)}.lock"
+    with locked(lock):
+        session = _Session(catalogue(), platform, observer, force, lock)
+        return _run_in_order(session, platform, selection, partition)
+
+
+def _run_in_order(
+    session: _Session, platform: Platform, selection: set[str], partition: str | None
+) -> RunResult:
+    entries = session.entries
     first = {n for n in selection if not entries[n].partitioned and _feeds_months(entries, n)}
     monthly = {n for n in selection if entries[n].partitioned}
     session.phase(first, None)
@@ -131,7 +145,12 @@ class _Session:
     """The Dagster side of one `zipp run`: the instance, the job, the tally."""
 
     def __init__(
-        self, entries: Catalogue, platform: Platform, observer: Observer | None, force: bool
+        self,
+        entries: Catalogue,
+        platform: Platform,
+        observer: Observer | None,
+        force: bool,
+        lock: Path,
     ) -> None:
         os.environ["DAGSTER_HOME"] = str(instance_folder(platform.home))
         import dagster as dg
@@ -141,8 +160,10 @@ class _Session:
         self.entries = entries
         self.platform = platform
         self.observer = observer
+        self.tags = {LOCK_TAG: str(lock)} | ({FORCE_TAG: "true"} if force else {})
         self.force = force
         self.instance = dg.DagsterInstance.get()
+        close_dead_runs(self.instance, lock.parent)
         self.definitions = defs
         self.result = RunResult()
 
@@ -181,7 +202,7 @@ class _Session:
                 asset_selection=[dg.AssetKey(step.asset) for step in steps],
                 partition_key=month,
                 run_config=QUIET,
-                tags={FORCE_TAG: "true"} if self.force else {},
+                tags=self.tags,
                 raise_on_error=False,
             )
         finally:

@@ -20,12 +20,10 @@ SELECTION = "+link_split"
 PATIENCE_SECONDS = 240
 KILLED_WHILE_WRITING = (
     "sample_world",
-    # More often than the pool of decoding assets has places: a dead run must not keep its place.
-    *("comments", "comments", "comments"),
-    "submissions",
+    # As often as the pool of decoding assets has places: a dead run must not keep its place.
+    *("comments", "comments"),
     "stg_comments",
     "benchmark_holdout",
-    "interactions",
     "link_split",
 )
 
@@ -92,7 +90,7 @@ def test_kills_at_many_points_lose_nothing_and_the_next_run_completes(home, zipp
 def test_kills_at_random_moments_leave_a_lake_that_the_tools_can_read(home, zipp):
     chance = random.Random(11)
     changed = {"ZIPP_SAMPLEWORLD__SEED": 9}
-    for _ in range(4):
+    for _ in range(3):
         process = zipp(home, "run", "--select", SELECTION, **changed)
         time.sleep(chance.uniform(0.5, 6))
         os.killpg(process.pid, signal.SIGKILL)

@@ -225,7 +225,11 @@ def _build_graph(
     }
     path = folder / "interactions.parquet"
     pq.write_table(pa.table(columns), path, compression="zstd")
-    limits = {"threads": 1, "memory_limit": "1GB", "temp_directory": str(folder / "spill")}
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": "1GB",
+        "temp_directory": str(folder / "spill"),
+    }
     with duckdb.connect(config=limits) as connection:
         build_csr([path], folder / "graph", connection)
     return InteractionGraph.open(folder / "graph")

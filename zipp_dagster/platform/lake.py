@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +26,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from zipp_dagster.platform.locks import in_use, locked
 
 WHOLE = "_"
 """The folder name of an unpartitioned asset's only partition."""
@@ -318,14 +319,14 @@ class Lake:
         directory = self.root / DRAFTS / f"{asset}-{secrets.token_hex(8)}"
         scratch = self.root / SCRATCH / asset / (partition or WHOLE) / key[:16]
         try:
-            with _locked(directory.with_suffix(LOCK)):
+            with locked(directory.with_suffix(LOCK)):
                 directory.mkdir()
                 scratch.mkdir(parents=True, exist_ok=True)
                 os.utime(scratch)
                 yield Draft(asset, partition, directory, scratch)
         except BaseException as error:
             shutil.rmtree(directory, ignore_errors=True)
-            if _disk_is_full(error):
+            if disk_is_full(error):
                 free = shutil.disk_usage(self.root).free if self.root.exists() else 0
                 raise LakeError(
                     f"the disk that holds {self.root} is full ({free / 2**20:.0f} MiB free) while "
@@ -417,7 +418,7 @@ class Lake:
         """Removes drafts whose process is gone, pointer leftovers, and old scratch folders."""
         for path in (self.root / DRAFTS).glob("*"):
             lock = path.with_suffix(LOCK)
-            if not _in_use(lock):
+            if not in_use(lock):
                 shutil.rmtree(path, ignore_errors=True)
                 lock.unlink(missing_ok=True)
         for path in self.root.glob("*/*/.current-*"):
@@ -462,34 +463,7 @@ def _fsync_tree(directory: Path) -> None:
     _fsync(directory)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system releases when this process ends, however it ends.
-
-    A process id in a file would not do: after a kill, and always in containers, another process
-    soon has the same one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _in_use(lock: Path) -> bool:
-    try:
-        with lock.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
+def disk_is_full(error: BaseException | None) -> bool:
     """Also sees the full disk behind engines (DuckDB, SQLite) that wrap it in their exceptions."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -461,5 +461,6 @@ def _report_from_json(entry: Mapping[str, Any]) -> CheckReport:
 def _topological(artifacts: Mapping[str, Artifact]) -> list[str]:
     from graphlib import TopologicalSorter
 
-    graph = {name: set(artifact.inputs) for name, artifact in sorted(artifacts.items())}
+    # Lists, not sets: the order of a run is the same in every process.
+    graph = {name: sorted(artifact.inputs) for name, artifact in sorted(artifacts.items())}
     return list(TopologicalSorter(graph).static_order())

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
+from zipp_dagster.platform.locks import in_use, locked
+
+
+@pytest.fixture
+def instance():
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def started_run(instance: dg.DagsterInstance, lock: Path | None) -> str:
+    """A run in the middle of its work, with a place in a pool."""
+
+    @dg.job
+    def nothing():
+        pass
+
+    tags = {} if lock is None else {LOCK_TAG: str(lock)}
+    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    instance.event_log_storage.set_concurrency_slots("decode", 2)
+    instance.event_log_storage.claim_concurrency_slot("decode", run.run_id, "comments")
+    return run.run_id
+
+
+def places_taken(instance: dg.DagsterInstance) -> int:
+    return instance.event_log_storage.get_concurrency_info("decode").active_slot_count
+
+
+def test_a_run_whose_process_is_gone_is_closed_and_gives_its_place_back(instance, tmp_path):
+    run = started_run(instance, tmp_path / "gone.lock")
+    assert places_taken(instance) == 1
+    assert close_dead_runs(instance, tmp_path) == [run]
+    assert instance.get_run_by_id(run).status is dg.DagsterRunStatus.FAILURE
+    assert places_taken(instance) == 0
+    assert close_dead_runs(instance, tmp_path) == []
+
+
+def test_living_runs_and_those_of_others_are_left_alone(instance, tmp_path):
+    started_run(instance, None)
+    started_run(instance, tmp_path / "another home" / "gone.lock")
+    with locked(tmp_path / "alive.lock"):
+        started_run(instance, tmp_path / "alive.lock")
+        assert close_dead_runs(instance, tmp_path) == []
+
+
+def test_a_lock_is_in_use_while_it_is_held_and_gone_afterwards(tmp_path):
+    lock = tmp_path / "folder" / "a.lock"
+    assert not in_use(lock)
+    with pytest.raises(RuntimeError), locked(lock):
+        assert in_use(lock)
+        raise RuntimeError("ends")
+    assert not in_use(lock) and not lock.exists()
+    lock.write_text("left by a killed process")
+    assert not in_use(lock)

@@ -1,0 +1,35 @@
+"""Runs of `zipp run` processes that were killed: closed by the next one.
+
+Dagster believes such a run to be at work for ever, and keeps its places in the concurrency pools:
+after as many kills as a pool has places, every later run would wait there without end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zipp_dagster.platform.locks import in_use
+
+LOCK_TAG = "zipp/lock"
+"""The run's tag with the path of the lock that its process holds."""
+
+
+def close_dead_runs(instance: Any, folder: Path) -> list[str]:
+    """Marks as failed the unfinished runs whose lock in `folder` nobody holds; frees their places.
+
+    Runs without such a lock were started by Dagster's own daemon or web server, and are its to
+    watch. Returns the ids of the closed runs.
+    """
+    import dagster as dg
+
+    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    closed = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
+        lock = Path(run.tags.get(LOCK_TAG, "/"))
+        if lock.parent == folder and not in_use(lock):
+            instance.report_run_failed(run, "The process of this run was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            lock.unlink(missing_ok=True)
+            closed.append(run.run_id)
+    return closed
