@@ -9,8 +9,8 @@ from pathlib import Path
 from assets import encoder, evaluation, graph, imaging, persona, reddit, zipbench
 from assets.sources import active_months
 from zipp_dagster.platform.artifacts import Artifact, sql_artifact
+from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.contracts import load_contract
-from zipp_dagster.platform.materialise import Catalogue
 from zipp_dagster.platform.sql_models import check_references, load_models
 
 CONTRACTS = Path(__file__).parent / "contracts"

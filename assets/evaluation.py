@@ -9,8 +9,8 @@ from typing import Any
 
 from assets import sources
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.materialise import Platform
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 NO_TRUTH = "there is no ground truth: the people of real dumps are not known"

@@ -8,8 +8,8 @@ from typing import Any
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.materialise import Platform
 from zipp_dagster.progress import Progress
 
 OWNER = "team:imaging"

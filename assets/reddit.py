@@ -11,8 +11,9 @@ from zipp_dagster.platform.artifacts import (
     artifact,
     check,
 )
-from zipp_dagster.platform.lake import Draft, FileEntry
-from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.catalogue import Platform
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.versions import FileEntry
 from zipp_dagster.progress import Progress
 from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.sampleworld.config import WorldSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 from assets import sources
 from zipp_dagster.platform.artifacts import Inputs
-from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 PARTS = {

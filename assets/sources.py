@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import sha256_of
-from zipp_dagster.platform.materialise import Platform
 from zipp_dagster.progress import Progress, silent
 
 SAMPLE_WORLD = "sample world"

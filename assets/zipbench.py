@@ -7,9 +7,10 @@ from typing import Any
 from assets.encoder import GRAPH_INPUTS, MODEL
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
-from zipp_dagster.platform.lake import Draft, LakeError, Version
-from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.catalogue import Platform
+from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import CHAMPION, Registry
+from zipp_dagster.platform.versions import LakeError, Version
 from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from zipp_dagster import settings as settings_module
 
 if TYPE_CHECKING:
-    from zipp_dagster.platform.materialise import Outcome, Platform
+    from zipp_dagster.platform.catalogue import Platform
+    from zipp_dagster.platform.materialise import Outcome
 
 PREFIX = settings_module.PREFIX
 

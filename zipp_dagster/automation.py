@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from assets.sources import dumps_directory
+from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.dagster_assets import MONTHS, platform_of
-from zipp_dagster.platform.lake import NotMaterialised
-from zipp_dagster.platform.materialise import Catalogue
+from zipp_dagster.platform.versions import NotMaterialised
 
 FULL_PIPELINE = "full_pipeline"
 SETTLED_SECONDS = 60

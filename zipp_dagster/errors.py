@@ -16,10 +16,10 @@ def known_errors() -> tuple[type[Exception], ...]:
     from zipp_dagster.persona.language_models import LanguageModelError
     from zipp_dagster.personal.entries import PersonaError
     from zipp_dagster.platform.contracts import ContractError
-    from zipp_dagster.platform.lake import LakeError
     from zipp_dagster.platform.plan import SelectionError
     from zipp_dagster.platform.registry import RegistryError
     from zipp_dagster.platform.sql_models import SqlModelError
+    from zipp_dagster.platform.versions import LakeError
     from zipp_dagster.reddit.dumps import DumpError
     from zipp_dagster.reddit.erasure import ErasureError
     from zipp_dagster.reddit.pseudonyms import PseudonymKeyError

@@ -19,12 +19,12 @@ from assets.sources import months_in_folder
 from resources import default_resources
 from resources.settings import SettingsResource
 from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
+from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
-from zipp_dagster.platform.lake import NotMaterialised
 from zipp_dagster.platform.locks import locked
-from zipp_dagster.platform.materialise import Catalogue, Platform
 from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.plan import Step, plan
+from zipp_dagster.platform.versions import NotMaterialised
 
 INSTANCE_FILE = """\
 # Local use: SQLite below this folder, no telemetry, no newsletter pop-up.

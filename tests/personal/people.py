@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zipp_dagster.persona.schema import Persona, Preference
-from zipp_dagster.platform.lake import InputRef, Lake, Version
+from zipp_dagster.platform.lake import Lake
+from zipp_dagster.platform.versions import InputRef, Version
 from zipp_dagster.settings import Settings
 
 ANA, BEN, QUARANTINED, NEVER = 1, 2463378207570249, 3, 99

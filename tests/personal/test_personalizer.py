@@ -21,7 +21,7 @@ from tests.personal.people import (
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal import PersonaError, Personalizer
 from zipp_dagster.personal.free_text import NOTHING_RECOGNISED
-from zipp_dagster.platform.lake import NotMaterialised
+from zipp_dagster.platform.versions import NotMaterialised
 
 
 @pytest.fixture(scope="module")

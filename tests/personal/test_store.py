@@ -25,7 +25,8 @@ from tests.personal.people import (
 )
 from zipp_dagster.personal import PersonaError, PersonaStore, UnknownUser
 from zipp_dagster.personal.entries import user_names
-from zipp_dagster.platform.lake import Lake, NotMaterialised
+from zipp_dagster.platform.lake import Lake
+from zipp_dagster.platform.versions import NotMaterialised
 from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.reddit.erasure import add_tombstones
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.compute import Compute
-from zipp_dagster.platform.lake import Lake, Version
-from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.registry import Registry
+from zipp_dagster.platform.versions import Version
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.section import Section
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from zipp_dagster.platform.lake import Lake, LakeError, Manifest, NotMaterialised
+from zipp_dagster.platform.lake import Lake
+from zipp_dagster.platform.versions import LakeError, Manifest, NotMaterialised
 
 REJECTED = {"name": "contract", "blocking": True, "passed": False, "severity": "error"}
 

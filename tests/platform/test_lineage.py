@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from zipp_dagster.platform.lake import FileEntry, NotMaterialised, sha256_of
+from zipp_dagster.platform.lake import sha256_of
 from zipp_dagster.platform.lineage import Difference, diff, lineage_tree, verify
+from zipp_dagster.platform.versions import FileEntry, NotMaterialised
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.contracts import Contract
-from zipp_dagster.platform.lake import Draft, FileEntry, NotMaterialised
-from zipp_dagster.platform.materialise import Catalogue, Platform, expect, materialise
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.materialise import expect, materialise
 from zipp_dagster.platform.registry import CHALLENGER, Registry, Tracker
+from zipp_dagster.platform.versions import FileEntry, NotMaterialised
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress
 from zipp_dagster.section import Section

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from zipp_dagster.platform.artifacts import Artifact, Inputs, Summary, artifact
+from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.materialise import Catalogue, Platform, materialise
+from zipp_dagster.platform.materialise import materialise
 from zipp_dagster.platform.plan import SelectionError, Step, plan, select
 from zipp_dagster.section import Section
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from zipp_dagster.platform.lake import Lake, Version
+    from zipp_dagster.platform.lake import Lake
     from zipp_dagster.platform.lineage import LineageNode
+    from zipp_dagster.platform.versions import Version
 
 
 @click.group()

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaEntry, is_pseudonym, shown
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lineage import lineage_tree
-from zipp_dagster.platform.materialise import Platform
 from zipp_dagster.reddit.erasure import load_tombstones
 
 _COLUMNS = ["user_id", "profile", "quarantined"]

@@ -30,7 +30,7 @@ from zipp_dagster.personal.store import PersonaStore
 
 if TYPE_CHECKING:
     from zipp_dagster.imaging.pipelines import LoadedPipeline
-    from zipp_dagster.platform.materialise import Platform
+    from zipp_dagster.platform.catalogue import Platform
 
 MOST_SEED = 2**63 - 1
 

@@ -28,7 +28,7 @@ from zipp_dagster.personal.entries import (
     user_names,
 )
 from zipp_dagster.personal.mined import MinedPersonas
-from zipp_dagster.platform.materialise import Platform
+from zipp_dagster.platform.catalogue import Platform
 
 FOLDER = "personas"
 _KEPT = ("user", "origin", "persona")

@@ -15,13 +15,8 @@ from typing import Any
 import dagster as dg
 
 from zipp_dagster.platform.artifacts import Artifact
-from zipp_dagster.platform.materialise import (
-    Catalogue,
-    CheckReport,
-    Outcome,
-    Platform,
-    materialise,
-)
+from zipp_dagster.platform.catalogue import Catalogue, Platform
+from zipp_dagster.platform.materialise import CheckReport, Outcome, materialise
 from zipp_dagster.platform.observer import Observer
 
 MONTHS = dg.DynamicPartitionsDefinition(name="months")

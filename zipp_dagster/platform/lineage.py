@@ -10,15 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from zipp_dagster.platform.lake import (
-    MANIFEST,
-    FileEntry,
-    Lake,
-    LakeError,
-    Manifest,
-    Version,
-    sha256_of,
-)
+from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.versions import MANIFEST, FileEntry, LakeError, Manifest, Version
 from zipp_dagster.progress import Progress, silent
 
 FileState = Literal["changed", "missing", "unlisted", "absent", "damaged"]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zipp_dagster.platform.artifacts import Artifact
-from zipp_dagster.platform.lake import Lake, LakeError, Manifest, NotMaterialised
-from zipp_dagster.platform.materialise import Catalogue, Expected, Platform, expect
+from zipp_dagster.platform.catalogue import Catalogue, Platform
+from zipp_dagster.platform.lake import Lake
+from zipp_dagster.platform.materialise import Expected, expect
+from zipp_dagster.platform.versions import LakeError, Manifest, NotMaterialised
 
 State = Literal["fresh", "stale", "missing"]
 
