@@ -1,6 +1,6 @@
 """Does the benchmark find nothing where there is nothing? And something where there is something?
 
-    python benchmarks/null_world.py [--seeds 20] [--people 300] [--users 40] [--coupling 0]
+    python benchmarks/null_world.py [--seeds 20] [--people 800] [--users 100] [--coupling 0]
                                     [--state FILE] [--json]
 
 Each seed is a small sample world of its own, taken through the whole platform up to the
@@ -128,8 +128,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--people", type=int, default=300)
-    parser.add_argument("--users", type=int, default=40, help="benchmark users of a seed, at most")
+    parser.add_argument("--people", type=int, default=800)
+    parser.add_argument("--users", type=int, default=100, help="benchmark users of a seed, at most")
     parser.add_argument("--coupling", type=float, default=0.0, help="taste_coupling of the worlds")
     parser.add_argument("--state", type=Path, help="JSON lines of finished seeds; resumable")
     parser.add_argument("--json", action="store_true")
