@@ -121,7 +121,7 @@ def _spread(layer: Sequence[_Place]) -> None:
     pool-adjacent-violators rule of isotonic regression).
     """
     blocks: list[tuple[float, list[_Place]]] = []  # the sum of wished left ends, and the members
-    widths: list[float] = []
+    widths: list[int] = []
     for place in layer:
         wished, members, width = place.rank - place.width / 2, [place], place.width + SIDE_GAP
         while blocks and blocks[-1][0] / len(blocks[-1][1]) + widths[-1] > wished / len(members):
