@@ -26,6 +26,7 @@ COMMANDS = {
     "erase": ("housekeeping", "Record erasures; with --apply, rebuild without them."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),
+    "bootstrap": ("operation", "Make the Dagster instance ready: pools, months, dagster.yaml."),
     "doctor": ("housekeeping", "Environment, disk, GPU and settings in words."),
 }
 QUIET_LOGGERS = ("great_expectations", "mlflow", "alembic", "diffusers", "transformers", "httpx")
