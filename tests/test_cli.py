@@ -100,6 +100,17 @@ def test_wrong_settings_are_one_clear_line_without_a_traceback():
     assert "≥ 4" in line
 
 
+def test_an_mlflow_server_that_is_not_there_is_one_clear_line(home):
+    done = process(
+        "models",
+        "list",
+        ZIPP_MLFLOW__TRACKING_URI="http://127.0.0.1:9",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("zipp: MLflow at http://127.0.0.1:9: ")
+
+
 def test_an_unknown_selection_lists_what_there_is(home):
     done = process("run", "--plan", "--select", "personaz")
     assert done.returncode == 1 and "Traceback" not in done.stderr

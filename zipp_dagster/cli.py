@@ -71,7 +71,7 @@ def main() -> None:
     """The console script: known errors in one line on standard error, exit code 1."""
     quieten()
     atexit.register(silence_interpreter_exit)
-    from zipp_dagster.errors import full_disk, known_errors
+    from zipp_dagster.errors import full_disk, known_errors, registry_trouble
 
     try:
         cli(standalone_mode=False)
@@ -89,7 +89,7 @@ def main() -> None:
         click.echo(f"zipp: {error}", err=True)
         sys.exit(1)
     except Exception as error:
-        message = full_disk(error)
+        message = full_disk(error) or registry_trouble(error)
         if message is None:
             raise
         click.echo(f"zipp: {message}", err=True)

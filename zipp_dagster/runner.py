@@ -115,7 +115,16 @@ def _run_in_order(
     blocked = rest & session.downstream_of_failures()
     session.phase(rest - blocked, None)
     session.leave(blocked)
+    _show_again(entries, platform)
     return session.result
+
+
+def _show_again(entries: Catalogue, platform: Platform) -> None:
+    """What follows a publication once more: a kill may have come between the two."""
+    for entry in entries.values():
+        version = platform.lake.find(entry.name) if entry.after_publish else None
+        if entry.after_publish and version is not None and not version.skipped:
+            entry.after_publish(platform, version)
 
 
 def _feeds_months(entries: Catalogue, name: str) -> bool:
@@ -144,7 +153,8 @@ class _Session:
         self.tags = {LOCK_TAG: str(lock)} | ({FORCE_TAG: "true"} if force else {})
         self.force = force
         self.instance = dg.DagsterInstance.get()
-        close_dead_runs(self.instance, lock.parent)
+        for dead in close_dead_runs(self.instance, lock.parent):
+            platform.registry.close_runs_of(dead)
         set_pools(self.instance, platform.settings.operation.pools)
         self.definitions = defs
         self.result = RunResult()

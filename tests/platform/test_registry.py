@@ -185,6 +185,18 @@ def test_a_run_that_fails_is_marked_as_failed(registry):
     assert registry.client.get_run(tracker.run_id).info.status == "FAILED"
 
 
+def test_the_open_runs_of_a_killed_dagster_run_are_closed_and_no_others(registry):
+    make = registry.client.create_run
+    dead, alive = (
+        make(registry.experiment_id, tags={"dagster.run_id": run}).info.run_id
+        for run in ("dead-run", "living-run")
+    )
+    assert registry.close_runs_of("dead-run") == [dead]
+    assert registry.close_runs_of("dead-run") == []
+    assert registry.client.get_run(dead).info.status == "KILLED"
+    assert registry.client.get_run(alive).info.status == "RUNNING"
+
+
 def test_long_histories_and_many_settings_are_logged_completely(registry):
     settings = {"section": {f"key{number}": number for number in range(150)}}
     rows = [{"epoch": epoch, "loss": 1.0 / (epoch + 1)} for epoch in range(600)]

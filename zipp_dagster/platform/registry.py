@@ -158,6 +158,14 @@ class Registry:
         finally:
             self.client.set_terminated(tracker.run_id, status)
 
+    def close_runs_of(self, dagster_run: str) -> list[str]:
+        """Ends the open MLflow runs of a Dagster run that was killed, as KILLED; their ids."""
+        wanted = f"attributes.status = 'RUNNING' and tags.`dagster.run_id` = '{dagster_run}'"
+        found = self.client.search_runs([self.experiment_id], filter_string=wanted)
+        for run in found:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return [run.info.run_id for run in found]
+
     def register(
         self,
         tracker: Tracker,
