@@ -9,13 +9,15 @@ from zipp_dagster.operation.champions import champion_sensor, promote_model, rol
 from zipp_dagster.operation.dump_folder import dump_folder_sensor
 from zipp_dagster.operation.notifications import notification_sensors
 from zipp_dagster.platform.catalogue import Catalogue
+from zipp_dagster.platform.config import OperationSettings
 from zipp_dagster.platform.dagster_assets import MONTHS
 
 FULL_PIPELINE = "full_pipeline"
 
 
-def automation(catalogue: Catalogue, *, watch: bool = False) -> dg.Definitions:
+def automation(catalogue: Catalogue, settings: OperationSettings) -> dg.Definitions:
     """Jobs, schedules and sensors over a catalogue; with `watch` all of them start switched on."""
+    watch = settings.watch
     sensors_are = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
     schedules_are = dg.DefaultScheduleStatus.RUNNING if watch else dg.DefaultScheduleStatus.STOPPED
     months = [name for name, entry in catalogue.items() if entry.partitioned]
@@ -44,7 +46,10 @@ def automation(catalogue: Catalogue, *, watch: bool = False) -> dg.Definitions:
     whole: list[Any] = [full_pipeline, ingest, benchmark, follow, promote_model, roll_back_model]
     return dg.Definitions(
         jobs=whole + _group_jobs(catalogue),
-        schedules=[_monthly(full_pipeline, schedules_are), _weekly(benchmark, schedules_are)],
+        schedules=[
+            _monthly(full_pipeline, settings.monthly_cron, schedules_are),
+            _weekly(benchmark, settings.benchmark_cron, schedules_are),
+        ],
         sensors=[
             dump_folder_sensor(ingest, sensors_are),
             champion_sensor(follow, sensors_are),
@@ -67,13 +72,13 @@ def _group_jobs(catalogue: Catalogue) -> list[Any]:
     ]
 
 
-def _monthly(job: Any, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
-    """The third of each month, when last month's dumps are usually published."""
+def _monthly(job: Any, cron: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    """By default the third of each month, when last month's dumps are usually published."""
 
     @dg.schedule(
         name="monthly_refresh",
         job=job,
-        cron_schedule="0 4 3 * *",
+        cron_schedule=cron,
         default_status=status,
         description="Re-runs the pipeline for the newest month; unchanged artifacts stay.",
     )
@@ -88,13 +93,13 @@ def _monthly(job: Any, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinitio
     return monthly_refresh
 
 
-def _weekly(job: Any, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+def _weekly(job: Any, cron: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name="weekly_zipbench",
         job=job,
-        cron_schedule="0 5 * * 1",
+        cron_schedule=cron,
         default_status=status,
-        description="Mondays: the benchmark of whatever changed since; unchanged artifacts stay.",
+        description="Every week: the benchmark of whatever changed since; unchanged artifacts stay.",
     )
 
 

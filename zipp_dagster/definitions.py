@@ -26,7 +26,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             resources={**default_resources(), **(resource_overrides or {})},
             executor=dg.in_process_executor,
         ),
-        automation(entries, watch=settings().operation.watch),
+        automation(entries, settings().operation),
     )
 
 

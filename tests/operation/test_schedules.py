@@ -8,6 +8,7 @@ import pytest
 from assets.catalogue import catalogue
 from zipp_dagster.automation import automation
 from zipp_dagster.definitions import defs
+from zipp_dagster.platform.config import OperationSettings
 from zipp_dagster.platform.dagster_assets import MONTHS
 
 
@@ -36,7 +37,7 @@ def test_the_schedule_runs_the_newest_month_and_says_so_where_there_is_none(inst
 
 def test_everything_starts_switched_off_and_with_watch_switched_on():
     for watch, name in ((False, "STOPPED"), (True, "RUNNING")):
-        found = automation(catalogue(), watch=watch)
+        found = automation(catalogue(), OperationSettings(watch=watch))
         states = {s.default_status.name for s in [*found.sensors, *found.schedules]}
         assert states == {name}
 

@@ -50,12 +50,24 @@ class OperationSettings(Section):
     """How the platform runs unattended."""
 
     operational: ClassVar[frozenset[str]] = frozenset(
-        {"watch", "retries", "retry_delay_seconds", "webhook_url", "pools"}
+        {
+            "watch",
+            "monthly_cron",
+            "benchmark_cron",
+            "retries",
+            "retry_delay_seconds",
+            "webhook_url",
+            "pools",
+        }
     )
 
     watch: bool = Field(
         False, description="Start with all sensors and schedules on, for unattended operation."
     )
+    monthly_cron: str = Field(
+        "0 4 3 * *", description="When the newest month is run again: dumps come in its first days."
+    )
+    benchmark_cron: str = Field("0 5 * * 1", description="When the benchmark is run again.")
     retries: int = Field(
         2,
         ge=0,
