@@ -15,8 +15,8 @@ import numpy as np
 from zipp_dagster.reddit.dumps import MAX_LINE_BYTES, Block, Kind
 
 # Reddit opened in June 2005; a date outside these years is a damaged record.
-_EARLIEST = 1_104_537_600  # 2005-01-01
-_LATEST = 4_102_444_800  # 2100-01-01
+EARLIEST = 1_104_537_600  # 2005-01-01
+LATEST = 4_102_444_800  # 2100-01-01
 
 _GONE = re.compile(r"\[\s*(?:deleted|removed)(?:\s+by\s+[^\n\]]{1,160})?\s*\]\s*", re.IGNORECASE)
 _TYPED = re.compile(r"\[deleted\]\s*", re.IGNORECASE)
@@ -139,7 +139,7 @@ def normalise(record: Record) -> None:
         if not value:
             raise RecordError(f"no_{field}")
     created = to_integer(record.created_utc, "bad_time")
-    if created is None or not _EARLIEST <= created < _LATEST:
+    if created is None or not EARLIEST <= created < LATEST:
         raise RecordError("bad_time")
     record.created_utc = created
     record.score = to_integer(record.score, "bad_number")
@@ -165,7 +165,7 @@ def _canonical(records: list[Record]) -> bool:
         values = list(map(attrgetter(name), records))
         if set(map(type, values)) != {int}:
             return False
-        low, high = (_EARLIEST, _LATEST) if name == "created_utc" else (-_INT64, _INT64)
+        low, high = (EARLIEST, LATEST) if name == "created_utc" else (-_INT64, _INT64)
         if min(values) < low or max(values) >= high:
             return False
     texts = ["body", "link_id", "parent_id"] if is_comments else ["title"]
