@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds, base36_value, id_number
@@ -13,6 +13,7 @@ def test_ids_count_in_base_36_as_reddit_does():
     assert [id_number(text) for text in ("a", "10", "zz")] == [10, 36, 36 * 35 + 35]
 
 
+@settings(deadline=None)
 @given(text=st.text("0123456789abcdefxyzAZ_é", min_size=1, max_size=14))
 def test_ids_within_a_block_count_as_single_ones_do(text):
     data = np.frombuffer(text.encode(), dtype=np.uint8)

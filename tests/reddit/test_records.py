@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from zipp_dagster.reddit.dumps import Block
+from zipp_dagster.reddit.lines import Block
 from zipp_dagster.reddit.images import media_key
 from zipp_dagster.reddit.records import LineDecoder, RecordError, is_gone
 

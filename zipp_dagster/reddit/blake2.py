@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from zipp_dagster.reddit.bytescan import borrowed
+
 BLOCK = 128
 LANES = 64  # so many that the compiler keeps the loops over them, and makes them vector operations
 
@@ -113,8 +115,8 @@ def tokens(state, prefix, data, starts, lengths, wanted, out):  # type: ignore[n
         most 128 bytes; wanted bool [n]. Written: out uint64 [n].
     """
     ahead = len(prefix)
-    words = np.zeros((16, LANES), dtype=np.uint64)
-    digests = np.empty((16, LANES), dtype=np.uint64)
+    own_words, own_digests = np.zeros((16, LANES), np.uint64), np.empty((16, LANES), np.uint64)
+    words, digests, data = borrowed(own_words), borrowed(own_digests), borrowed(data)
     counters = np.zeros(LANES, dtype=np.int64)
     rows = np.empty(LANES, dtype=np.int64)
     filled = 0

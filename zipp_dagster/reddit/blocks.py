@@ -14,9 +14,10 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from zipp_dagster.reddit.bytescan import PLAIN, hex4, put_text
-from zipp_dagster.reddit.dumps import MAX_LINE_BYTES, Block, Kind
+from zipp_dagster.reddit.bytescan import NEWLINE, PLAIN, borrowed, hex4, put_text
+from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.identifiers import base36_value, id_number
+from zipp_dagster.reddit.lines import MAX_LINE_BYTES, Block
 from zipp_dagster.reddit.records import LineDecoder, Record, RecordError
 from zipp_dagster.reddit.scanner import (
     FLAG,
@@ -26,7 +27,6 @@ from zipp_dagster.reddit.scanner import (
     TIME,
     Keys,
     Scan,
-    empty_scan,
     scan_lines,
     wanted_keys,
 )
@@ -116,11 +116,12 @@ class BlockDecoder:
     def rows(self, block: Block) -> tuple[Rows | None, Rejected]:
         """The rows of a block and its rejected lines; no rows for a line too long to keep."""
         if block.oversized:
-            return None, [(block.first_line, block.byte_offset, block.data, "line_too_long")]
-        raw = block.data if block.data.endswith(b"\n") else block.data + b"\n"
+            head = bytes(block.data)
+            return None, [(block.first_line, block.byte_offset, head, "line_too_long")]
+        # Only the last line of a dump may lack its newline; the scan relies on it.
+        raw = block.data if block.data[-1] == NEWLINE else memoryview(bytes(block.data) + b"\n")
         data = np.frombuffer(raw, dtype=np.uint8)
-        scan = empty_scan(self._keys, block.lines)
-        scan_lines(data, self._keys, self._needed, MAX_LINE_BYTES, scan)
+        scan = scan_lines(data, self._keys, block.lines, self._needed, MAX_LINE_BYTES)
         deleted = scan.removed.copy()
         numbers = np.zeros(block.lines, dtype=np.uint64)
         _judge(data, scan, self._kind == "comments", deleted, numbers)
@@ -129,14 +130,14 @@ class BlockDecoder:
         )
         return rows, self._ask_strict_decoder(block, raw, rows)
 
-    def _ask_strict_decoder(self, block: Block, raw: bytes, rows: Rows) -> Rejected:
+    def _ask_strict_decoder(self, block: Block, raw: memoryview, rows: Rows) -> Rejected:
         rejected: Rejected = []
         extra = bytearray()
         starts = rows.scan.lines
         for row in np.flatnonzero(rows.scan.doubt).tolist():
             start = int(starts[row])
             end = int(starts[row + 1]) if row + 1 < len(starts) else len(raw)
-            line = raw[start : end - 1]
+            line = bytes(raw[start : end - 1])
             try:
                 record = self._lines.line(line)
             except RecordError as error:
@@ -204,8 +205,9 @@ def _gone(data, start, length, form):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _judge(data, scan, comments, deleted, numbers):  # type: ignore[no-untyped-def]
     starts, lengths, forms = scan.starts, scan.lengths, scan.forms
+    data, doubts = borrowed(data), scan.doubt
     for row in range(len(deleted)):
-        if scan.doubt[row]:
+        if doubts[row]:
             continue
         value = base36_value(data, starts[_ID, row], lengths[_ID, row])
         start, length = starts[_AUTHOR, row], lengths[_AUTHOR, row]
@@ -224,7 +226,7 @@ def _judge(data, scan, comments, deleted, numbers):  # type: ignore[no-untyped-d
             deleted[row] |= gone == _YES and not typed
         if not comments:
             deleted[row] |= forms[_REMOVED_BY, row] != 0
-        scan.doubt[row] = doubt
+        doubts[row] = doubt
         numbers[row] = max(value, 0)
 
 
@@ -233,7 +235,8 @@ def _gather(data, extra, starts, lengths, forms, rows):  # type: ignore[no-untyp
     room = 0
     for row in rows:
         room += lengths[row] if forms[row] != 0 else 0
-    values = np.empty(room, dtype=np.uint8)
+    made = np.empty(room, dtype=np.uint8)
+    data, extra, values = borrowed(data), borrowed(extra), borrowed(made)
     offsets = np.empty(len(rows) + 1, dtype=np.int32)
     valid = np.ones(len(rows), dtype=np.bool_)
     to, own = 0, len(data)
@@ -248,4 +251,4 @@ def _gather(data, extra, starts, lengths, forms, rows):  # type: ignore[no-untyp
         else:
             to = put_text(values, to, extra, start - own, count, form)
     offsets[len(rows)] = to
-    return offsets, values[:to], valid
+    return offsets, made[:to], valid

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 
 from zipp_dagster.reddit.blocks import Rows
 from zipp_dagster.reddit.bots import AUTO_MODERATOR
-from zipp_dagster.reddit.dumps import HEAD_BYTES, Kind
+from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.erasure import Tombstones
 from zipp_dagster.reddit.images import key_of_url
+from zipp_dagster.reddit.lines import HEAD_BYTES
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer
 
 KEPT, DELETED, ERASED = 0, 1, 2
@@ -156,7 +158,7 @@ class ColumnMaker:
         return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
 
     def _communities(self, names: pa.Array) -> pa.Array:
-        profile = pc.starts_with(names, "u_", ignore_case=True)
+        profile = pc.or_(pc.starts_with(names, "u_"), pc.starts_with(names, "U_"))
         return _replaced(names, profile, lambda name: community(name, self._pseudonymizer))
 
     def is_erased_line(self, line: bytes) -> bool:
@@ -172,9 +174,28 @@ class ColumnMaker:
 
 def masked(texts: pa.Array) -> pa.Array:
     """Texts with mentions of users masked, see `without_names`."""
-    # A mention is u/ or user/ and a name: looking for so much sorts out nearly all texts.
-    likely = pc.match_substring_regex(texts, "(?i)(?:u|er)/")
-    return _replaced(texts, likely, without_names)
+    _, offsets, values = texts.buffers()
+    if values is None or not values.size:
+        return texts
+    likely = np.zeros(len(texts), dtype=bool)
+    places = np.frombuffer(offsets, dtype=np.int32)
+    _mark_mentions(places, np.frombuffer(values, dtype=np.uint8), likely)
+    return _replaced(texts, pa.array(likely), without_names)
+
+
+@njit(cache=True, nogil=True)
+def _mark_mentions(offsets, values, likely):  # type: ignore[no-untyped-def]
+    # A mention has u/ or user/ in it: looking for u/ and er/ sorts out nearly all texts.
+    for row in range(len(likely)):
+        first = offsets[row]
+        for k in range(first + 1, offsets[row + 1]):
+            if values[k] == ord("/"):
+                before = values[k - 1] | 32
+                if before == ord("u") or (
+                    before == ord("r") and k > first + 1 and values[k - 2] | 32 == ord("e")
+                ):
+                    likely[row] = True
+                    break
 
 
 def _submission_columns(rows: Rows, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
@@ -189,7 +210,7 @@ def _submission_columns(rows: Rows, kept: NDArray[np.int64]) -> dict[str, pa.Arr
     media = pa.array(keys, pa.string())
     return {
         "title": masked(rows.text("title", kept)),
-        "selftext": masked(pc.fill_null(rows.text("selftext", kept), "")),
+        "selftext": pc.fill_null(masked(rows.text("selftext", kept)), ""),
         "url": url,
         "domain": rows.text("domain", kept),
         "media_key": media,
@@ -207,7 +228,7 @@ def _replaced(texts: pa.Array, chosen: pa.Array, change: Callable[[str], str]) -
     picked = texts.filter(chosen)
     if not len(picked):
         return texts
-    return pc.replace_with_mask(texts, chosen, pa.array(map(change, picked.to_pylist()), pa.string()))
+    return pc.replace_with_mask(texts, chosen, pa.array([change(text) for text in picked.to_pylist()], pa.string()))
 
 
 def _sorted_tokens(tokens: Iterable[int]) -> NDArray[np.uint64]:

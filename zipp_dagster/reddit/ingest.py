@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zipp_dagster.progress import Progress, silent
-from zipp_dagster.reddit.blocks import BlockDecoder, Rows
+from zipp_dagster.reddit.blocks import BlockDecoder, Rejected, Rows
 from zipp_dagster.reddit.bots import known_bots
 from zipp_dagster.reddit.columns import (
     DELETED,
@@ -28,15 +28,16 @@ from zipp_dagster.reddit.columns import (
     ColumnMaker,
     safe_head,
 )
-from zipp_dagster.reddit.dumps import DumpFile, dump_file, read_blocks
+from zipp_dagster.reddit.dumps import DumpFile, dump_file
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES, Tombstones
 from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds
+from zipp_dagster.reddit.lines import Block, read_blocks
 from zipp_dagster.reddit.parts import Parts, part_writer
 from zipp_dagster.reddit.prefetch import prefetch
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer
 from zipp_dagster.reddit.records import LineDecoder, Record
 
-Rejected = Callable[[int, int, bytes, str], None]
+OnRejected = Callable[[int, int, bytes, str], None]
 
 
 @dataclass
@@ -70,7 +71,7 @@ class IngestReport:
 
 
 def iter_records(
-    path: Path, on_rejected: Rejected | None = None, progress: Progress = silent
+    path: Path, on_rejected: OnRejected | None = None, progress: Progress = silent
 ) -> Iterator[Record]:
     """Streams the typed records of one dump, deleted ones and duplicates included.
 
@@ -121,22 +122,22 @@ def dump_to_parquet(
     bots = known_bots() if bots is None else bots
     maker = ColumnMaker(dump.kind, pseudonymizer, tombstones, bots)
     ingest = _Ingest(dump, maker)
-    decoder = BlockDecoder(dump.kind)
     with ExitStack() as stack:
         parts = stack.enter_context(Parts(out_dir, maker.schema))
         rejects = stack.enter_context(
             pq.ParquetWriter(out_dir / "rejected.parquet", REJECTED_SCHEMA, compression="zstd")
         )
-        blocks = prefetch(read_blocks(dump.path))
-        stack.callback(blocks.close)  # type: ignore[attr-defined]
-        for block in blocks:
-            rows, rejected = decoder.rows(block)
+        # Inflating, scanning, making tables and writing run beside one another, in order.
+        decoded = prefetch(_decoded(dump))
+        stack.callback(decoded.close)  # type: ignore[attr-defined]
+        for block, rows, rejected in decoded:
             ingest.report.lines += block.lines
             ingest.report.uncompressed_bytes += block.oversized or len(block.data)
             if rejected:
                 rejects.write_table(ingest.reject(rejected))
             if rows is not None:
                 parts.add(ingest.keep(rows))
+            block.release()
             progress(block.read, dump.size, dump.path.name)
     if ingest.withdrawn:
         _take_out(out_dir, ingest, maker.auto_moderator)
@@ -144,6 +145,13 @@ def dump_to_parquet(
     if not report.conserved:
         raise RuntimeError(f"the lines of {dump.path} do not add up: {report}")
     return report
+
+
+def _decoded(dump: DumpFile) -> Iterator[tuple[Block, Rows | None, Rejected]]:
+    decoder = BlockDecoder(dump.kind)
+    with closing(prefetch(read_blocks(dump.path))) as blocks:  # type: ignore[type-var]
+        for block in blocks:
+            yield block, *decoder.rows(block)
 
 
 class _Ingest:
@@ -181,7 +189,7 @@ class _Ingest:
         self.authors.add(users[users != np.uint64(self._maker.auto_moderator)])
         return self._maker.table(rows, kept, users)
 
-    def reject(self, rejected: list[tuple[int, int, bytes, str]]) -> pa.Table:
+    def reject(self, rejected: Rejected) -> pa.Table:
         """The table of rejected lines; those that show something erased are only counted."""
         rows = []
         for line, offset, data, reason in rejected:

@@ -18,7 +18,6 @@ TRUE, FALSE, NULL = range(3)
 
 _DEEPEST = 60  # one bit a level in 64; the strict decoder goes deeper
 EXACT_DIGITS = 15  # a float of so many digits is never rounded across a whole number
-_WORDS = tuple(np.frombuffer(text, dtype=np.uint8) for text in (b"true", b"false", b"null"))
 
 
 @njit(cache=True, nogil=True)
@@ -41,10 +40,16 @@ def is_text(data, at, text):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def word_at(data, at):  # type: ignore[no-untyped-def]
     """(end or DOUBT, TRUE, FALSE or NULL)."""
-    for word in range(3):
-        if is_text(data, at, _WORDS[word]):
-            return at + len(_WORDS[word]), word
-    return DOUBT, word
+    if data[at] == ord("n"):
+        if data[at + 1] == ord("u") and data[at + 2] == ord("l") and data[at + 3] == ord("l"):
+            return at + 4, NULL
+    elif data[at] == ord("t"):
+        if data[at + 1] == ord("r") and data[at + 2] == ord("u") and data[at + 3] == ord("e"):
+            return at + 4, TRUE
+    elif data[at] == ord("f") and data[at + 1] == ord("a") and data[at + 2] == ord("l"):
+        if data[at + 3] == ord("s") and data[at + 4] == ord("e"):
+            return at + 5, FALSE
+    return DOUBT, NULL
 
 
 @njit(cache=True, nogil=True)

@@ -21,6 +21,7 @@ from zipp_dagster.reddit.bytescan import (
     PLAIN,
     QUOTE,
     ZERO,
+    borrowed,
     is_utf8,
     line_end,
     string_end,
@@ -102,24 +103,6 @@ def wanted_keys(kinds: dict[str, int]) -> Keys:
     return Keys(names, lengths, np.array(list(kinds.values())), np.array(slots), lookup)
 
 
-def empty_scan(keys: Keys, lines: int) -> Scan:
-    """Arrays for a scan of so many lines, all fields null."""
-    kinds = keys.kinds.tolist()
-    texts, flags = kinds.count(TEXT), kinds.count(FLAG)
-    numbers = kinds.count(NUMBER) + kinds.count(TIME)
-    return Scan(
-        np.zeros((texts, lines), dtype=np.int32),
-        np.zeros((texts, lines), dtype=np.int32),
-        np.zeros((texts, lines), dtype=np.uint8),
-        np.zeros((numbers, lines), dtype=np.int64),
-        np.zeros((numbers, lines), dtype=bool),
-        np.zeros((flags, lines), dtype=bool),
-        np.zeros(lines, dtype=bool),
-        np.zeros(lines, dtype=bool),
-        np.zeros(lines, dtype=np.int64),
-    )
-
-
 @njit(cache=True, nogil=True)
 def _index(length, first, last):  # type: ignore[no-untyped-def]
     return (length * 29 + first * 7 + last * 13) & 255
@@ -171,103 +154,125 @@ def _notes(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _text(data, at, row, slot, scan):  # type: ignore[no-untyped-def]
+def _text(data, at):  # type: ignore[no-untyped-def]
+    # (end or DOUBT, form, 0 for null)
     if data[at] != QUOTE:
         at, word = word_at(data, at)
-        return at if at >= 0 and word == NULL else DOUBT
+        return at if word == NULL else DOUBT, 0
     end, form, high = string_end(data, at + 1)
     if form == DOUBT or (high and not is_utf8(data, at + 1, end - 1)):
-        return DOUBT
-    scan.starts[slot, row] = at + 1
-    scan.lengths[slot, row] = end - at - 2
-    scan.forms[slot, row] = form
-    return end
+        return DOUBT, 0
+    return end, form
 
 
 @njit(cache=True, nogil=True)
-def _number(data, at, row, slot, kind, scan):  # type: ignore[no-untyped-def]
+def _integer(data, at, kind):  # type: ignore[no-untyped-def]
+    # (end or DOUBT, value, not null)
     quoted = data[at] == QUOTE and kind == TIME  # text of digits, in the files of 2015
     at += quoted
     if data[at] == MINUS or ZERO <= data[at] <= NINE:
         first = at
         at, value, exact = number(data, at)
         if at < 0 or not exact or (quoted and (data[at] != QUOTE or at - first > EXACT_DIGITS)):
-            return DOUBT
-        scan.numbers[slot, row] = value
-        scan.present[slot, row] = True
-        return at + quoted
-    if quoted:
-        return DOUBT
+            return DOUBT, value, False
+        return at + quoted, value, True
     at, word = word_at(data, at)
-    return at if at >= 0 and word == NULL else DOUBT
+    return at if word == NULL and not quoted else DOUBT, np.int64(0), False
 
 
 @njit(cache=True, nogil=True)
-def _line(data, at, row, keys, scan):  # type: ignore[no-untyped-def]
-    # One line into row `row`; the position of its newline, or DOUBT.
-    seen = 0
-    if data[at] != OPEN:
-        return DOUBT
-    at += 1
-    while True:
-        value, end = key(data, at)
-        if value < 0:
-            return DOUBT
-        length = end - at - 1
-        place = -1
-        if 0 < length <= 24:
-            place = keys.lookup[_index(length, data[at + 1], data[end - 1])]
-            if place >= 0 and (
-                keys.lengths[place] != length
-                or not is_text(data, at + 1, keys.names[place, :length])
-            ):
-                place = -1
-        if place < 0:
-            at = skip_value(data, value)
-        else:
-            if seen >> place & 1:
-                return DOUBT
-            seen |= 1 << place
-            kind, slot = keys.kinds[place], keys.slots[place]
-            if kind == TEXT:
-                at = _text(data, value, row, slot, scan)
-            elif kind == FLAG:
-                at, word = word_at(data, value)
-                scan.flags[slot, row] = word == TRUE
-            elif kind == NOTES:
-                at, scan.removed[row] = _notes(data, value)
+def _find(data, start, end, names, lengths, lookup):  # type: ignore[no-untyped-def]
+    # The place of a key among the wanted ones, or -1.
+    length = end - start
+    if length <= 0 or length > names.shape[1]:
+        return -1
+    place = lookup[_index(length, data[start], data[end - 1])]
+    if place < 0 or lengths[place] != length:
+        return -1
+    for k in range(length):
+        if data[start + k] != names[place, k]:
+            return -1
+    return place
+
+
+@njit(cache=True, nogil=True)
+def _scan(  # type: ignore[no-untyped-def]
+    data, longest, names, name_lengths, kinds, slots, lookup, needed, starts, lengths, forms,
+    numbers, present, flags, removed, doubt, lines,
+):  # fmt: skip
+    # Arrays one by one: an array that is taken out of a tuple costs a reference count each time.
+    data, names, name_lengths = borrowed(data), borrowed(names), borrowed(name_lengths)
+    lookup = borrowed(lookup)
+    line = 0
+    for row in range(len(doubt)):
+        lines[row] = line
+        at, seen = line, 0
+        more = data[at] == OPEN
+        at = at + 1 if more else DOUBT
+        while more:
+            value, key_end = key(data, at)
+            if value < 0:
+                at = DOUBT
+                break
+            place = _find(data, at + 1, key_end, names, name_lengths, lookup)
+            if place < 0:
+                at = skip_value(data, value)
+            elif seen >> place & 1:
+                at = DOUBT
             else:
-                at = _number(data, value, row, slot, kind, scan)
-                if kind == TIME and not EARLIEST <= scan.numbers[slot, row] < LATEST:
-                    return DOUBT
-        if at < 0:
-            return DOUBT
-        at = skip_spaces(data, at)
-        if data[at] == CLOSE:
-            return at + 1 if data[at + 1] == NEWLINE else DOUBT
-        if data[at] != COMMA:
-            return DOUBT
-        at = skip_spaces(data, at + 1)
+                seen |= 1 << place
+                kind, slot = kinds[place], slots[place]
+                if kind == TEXT:
+                    at, form = _text(data, value)
+                    forms[slot, row] = form
+                    starts[slot, row] = value + 1
+                    lengths[slot, row] = at - value - 2
+                elif kind == FLAG:
+                    at, word = word_at(data, value)
+                    flags[slot, row] = word == TRUE
+                elif kind == NOTES:
+                    at, removed[row] = _notes(data, value)
+                else:
+                    at, numbers[slot, row], present[slot, row] = _integer(data, value, kind)
+            if at < 0:
+                break
+            at = skip_spaces(data, at)
+            more = data[at] == COMMA
+            if more:
+                at = skip_spaces(data, at + 1)
+            else:
+                at = at + 1 if data[at] == CLOSE and data[at + 1] == NEWLINE else DOUBT
+        good = 0 <= at - line <= longest and EARLIEST <= numbers[0, row] < LATEST
+        for k in range(len(needed)):  # an empty text is a text, an empty id is none
+            slot = needed[k]
+            good &= forms[slot, row] != 0 and (k == len(needed) - 1 or lengths[slot, row] > 0)
+        # Nobody writes ids and names with escapes.
+        if not good or forms[0, row] != PLAIN or forms[1, row] != PLAIN:
+            doubt[row] = True
+            at = line_end(data, line)
+        line = at + 1
 
 
-@njit(cache=True, nogil=True)
-def _needed(row, needed_texts, scan):  # type: ignore[no-untyped-def]
-    # Fields that a record cannot be without; an empty text or body is a text, an empty id is not.
-    for k in range(len(needed_texts)):
-        slot = needed_texts[k]
-        if scan.forms[slot, row] == 0 or (k < 3 and scan.lengths[slot, row] == 0):
-            return False
-    return scan.present[0, row] and scan.forms[0, row] == PLAIN and scan.forms[1, row] == PLAIN
+def scan_lines(
+    data: NDArray[np.uint8], keys: Keys, n: int, needed: NDArray[np.int64], longest: int
+) -> Scan:
+    """Scans the `n` lines of `data`, each with its newline; lines over `longest` bytes are doubt.
 
-
-@njit(cache=True, nogil=True)
-def scan_lines(data, keys, needed_texts, longest, scan):  # type: ignore[no-untyped-def]
-    """Scans all lines of `data`, which ends with a newline, into the arrays of `scan`."""
-    at = 0
-    for row in range(len(scan.doubt)):
-        scan.lines[row] = at
-        end = _line(data, at, row, keys, scan)
-        if end < 0 or end - at > longest or not _needed(row, needed_texts, scan):
-            scan.doubt[row] = True
-            end = line_end(data, at)
-        at = end + 1
+    `needed` int64: the texts that a record cannot be without; the last one may be empty.
+    """
+    kinds = keys.kinds.tolist()
+    texts, flags = kinds.count(TEXT), kinds.count(FLAG)
+    whole = kinds.count(NUMBER) + kinds.count(TIME)
+    scan = Scan(
+        np.zeros((texts, n), dtype=np.int32),
+        np.zeros((texts, n), dtype=np.int32),
+        np.zeros((texts, n), dtype=np.uint8),
+        np.zeros((whole, n), dtype=np.int64),
+        np.zeros((whole, n), dtype=bool),
+        np.zeros((flags, n), dtype=bool),
+        np.zeros(n, dtype=bool),
+        np.zeros(n, dtype=bool),
+        np.zeros(n, dtype=np.int64),
+    )
+    _scan(data, longest, *keys, needed, *scan)
+    return scan
