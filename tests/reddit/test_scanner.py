@@ -65,7 +65,9 @@ def strictly(kind: str, lines: list[bytes]) -> list:
 
 
 strings = st.one_of(
-    st.text(max_size=6).map(lambda text: json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+    st.text(max_size=6).map(
+        lambda text: json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    ),
     st.text(max_size=6).map(lambda text: json.dumps(text).encode()),
     st.sampled_from(
         [
@@ -73,7 +75,10 @@ strings = st.one_of(
             *(b'"%b"' % text for text in (b"[Deleted scene](x)", b"[", b"[]", b"[ ", b"[a](b)")),
             *(b'"%b"' % text for text in (b"\\u005bdeleted]", b"\\n[removed]", b"[\\tremoved]")),
             *(b'"%b"' % text for text in (b"[removed]\\n", b"\\/u\\/somebody", b"u/some_one")),
-            *(b'"%b"' % text for text in (b"\\ud83d\\ude00", b"\\ud83d", b"\\ude00", b"\\ud83d\\n")),
+            *(
+                b'"%b"' % text
+                for text in (b"\\ud83d\\ude00", b"\\ud83d", b"\\ude00", b"\\ud83d\\n")
+            ),
             *(b'"%b"' % text for text in (b"\\ud83d\\ud83d", b"\\u00e9", b"\\u0000", b"\\uZZ00")),
             *(b'"%b"' % text for text in (b"\\x", b"\\", b"\t", b"\0", b"\x1f", b"\x7f", b"\xff")),
             *(b'"%b"' % text for text in (b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80")),
@@ -107,9 +112,7 @@ blanks = st.sampled_from([b"", b"", b"", b" ", b"  ", b"\t"])
 
 
 def objects(values: st.SearchStrategy) -> st.SearchStrategy:
-    member = st.tuples(blanks, keys, blanks, values, blanks).map(
-        lambda m: b'%b"%b":%b%b%b' % m
-    )
+    member = st.tuples(blanks, keys, blanks, values, blanks).map(lambda m: b'%b"%b":%b%b%b' % m)
     joined = st.lists(member, max_size=4).map(b",".join)
     return st.one_of(joined.map(b"{%b}".__mod__), joined.map(b"{%b,}".__mod__))
 
@@ -117,7 +120,9 @@ def objects(values: st.SearchStrategy) -> st.SearchStrategy:
 scalars = st.one_of(strings, numbers, times, words)
 values = st.recursive(
     scalars,
-    lambda inner: objects(inner) | st.lists(inner, max_size=3).map(lambda v: b"[%b]" % b",".join(v)),
+    lambda inner: (
+        objects(inner) | st.lists(inner, max_size=3).map(lambda v: b"[%b]" % b",".join(v))
+    ),
     max_leaves=6,
 )
 GOOD = {
@@ -144,20 +149,28 @@ def near_records(draw: st.DrawFn) -> bytes:
         name = draw(st.just(members[place][0]) | keys)
         change = (name, draw(values))
         members = [*members[:place], change, *members[place + draw(st.integers(0, 1)) :]]
-    colon, comma = draw(st.sampled_from([b":", b": ", b" : "])), draw(st.sampled_from([b",", b", "]))
+    colon, comma = (
+        draw(st.sampled_from([b":", b": ", b" : "])),
+        draw(st.sampled_from([b",", b", "])),
+    )
     line = b"{" + comma.join(b'"%b"%b%b' % (k, colon, v) for k, v in members) + b"}"
     line = draw(st.sampled_from([b"", b"", b"", b"\0\0", b" ", b"\xef\xbb\xbf"])) + line
     line += draw(st.sampled_from([b"", b"", b"", b"\r", b" ", b"}", b",", b"{}", b"x"]))
     return line[: draw(st.just(len(line)) | st.integers(0, len(line)))].replace(b"\n", b"")
 
 
-soup = st.lists(near_records() | st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"")), max_size=4)
+soup = st.lists(
+    near_records() | st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"")), max_size=4
+)
 
 
 @pytest.mark.parametrize("kind", ["comments", "submissions"])
 @settings(max_examples=250, deadline=None)
 @given(lines=soup.filter(bool), end=st.sampled_from([b"\n", b""]))
-@example(lines=[b"{" + b", ".join(b'"%b": %b' % (k.encode(), v) for k, v in GOOD.items()) + b"}"], end=b"")
+@example(
+    lines=[b"{" + b", ".join(b'"%b": %b' % (k.encode(), v) for k, v in GOOD.items()) + b"}"],
+    end=b"",
+)
 def test_the_scan_says_of_every_line_what_the_strict_decoder_says(kind, lines, end):
     if not end and not lines[-1]:
         return  # an empty last line without a newline is no line

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from zipp_dagster.reddit.bytescan import NEWLINE, PLAIN, borrowed, hex4, put_text
 from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.identifiers import base36_value, id_number
+from zipp_dagster.reddit.jsonscan import is_text
 from zipp_dagster.reddit.lines import MAX_LINE_BYTES, Block
 from zipp_dagster.reddit.records import LineDecoder, Record, RecordError
 from zipp_dagster.reddit.scanner import (
@@ -170,12 +171,7 @@ class BlockDecoder:
 
 @njit(cache=True, nogil=True)
 def _placeholder(data, start, length, form, word):  # type: ignore[no-untyped-def]
-    if length != len(word) or form != PLAIN:
-        return False
-    for k in range(length):
-        if data[start + k] != word[k]:
-            return False
-    return True
+    return length == len(word) and form == PLAIN and is_text(data, start, word)
 
 
 @njit(cache=True, nogil=True)

@@ -228,7 +228,9 @@ def _replaced(texts: pa.Array, chosen: pa.Array, change: Callable[[str], str]) -
     picked = texts.filter(chosen)
     if not len(picked):
         return texts
-    return pc.replace_with_mask(texts, chosen, pa.array([change(text) for text in picked.to_pylist()], pa.string()))
+    return pc.replace_with_mask(
+        texts, chosen, pa.array([change(text) for text in picked.to_pylist()], pa.string())
+    )
 
 
 def _sorted_tokens(tokens: Iterable[int]) -> NDArray[np.uint64]:

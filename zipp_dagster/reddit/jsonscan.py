@@ -31,10 +31,10 @@ def skip_spaces(data, at):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def is_text(data, at, text):  # type: ignore[no-untyped-def]
     """True where `text` stands at a position."""
+    same = True
     for k in range(len(text)):
-        if data[at + k] != text[k]:
-            return False
-    return True
+        same = same and data[at + k] == text[k]
+    return same
 
 
 @njit(cache=True, nogil=True)
@@ -46,8 +46,9 @@ def word_at(data, at):  # type: ignore[no-untyped-def]
     elif data[at] == ord("t"):
         if data[at + 1] == ord("r") and data[at + 2] == ord("u") and data[at + 3] == ord("e"):
             return at + 4, TRUE
-    elif data[at] == ord("f") and data[at + 1] == ord("a") and data[at + 2] == ord("l"):
-        if data[at + 3] == ord("s") and data[at + 4] == ord("e"):
+    elif data[at] == ord("f"):
+        rest = data[at + 1] == ord("a") and data[at + 2] == ord("l") and data[at + 3] == ord("s")
+        if rest and data[at + 4] == ord("e"):
             return at + 5, FALSE
     return DOUBT, NULL
 
