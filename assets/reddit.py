@@ -75,7 +75,8 @@ def files_readable(draft: Draft, inputs: Inputs) -> CheckOutcome:
     import json
     from pathlib import Path
 
-    from zipp_dagster.reddit.dumps import DumpError, read_blocks
+    from zipp_dagster.reddit.dumps import DumpError
+    from zipp_dagster.reddit.lines import read_blocks
 
     problems = []
     files = json.loads(draft.path("inventory.json").read_text())

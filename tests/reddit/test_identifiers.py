@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds, id_numbers
+from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds, base36_value, id_number
 
 numbers = st.lists(st.integers(0, 2**17) | st.integers(0, 2**64 - 1), max_size=50)
 
 
 def test_ids_count_in_base_36_as_reddit_does():
-    assert id_numbers(["a", "10", "zz"]).tolist() == [10, 36, 36 * 35 + 35]
+    assert [id_number(text) for text in ("a", "10", "zz")] == [10, 36, 36 * 35 + 35]
+
+
+@settings(deadline=None)
+@given(text=st.text("0123456789abcdefxyzAZ_é", min_size=1, max_size=14))
+def test_ids_within_a_block_count_as_single_ones_do(text):
+    data = np.frombuffer(text.encode(), dtype=np.uint8)
+    counted = base36_value(data, 0, len(data))
+    number = id_number(text)
+    assert counted == (number if number < 2**63 else -1)
 
 
 @given(batches=st.lists(numbers, max_size=6))

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import multiprocessing
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zipp_dagster.reddit.pseudonyms import (
     Pseudonymizer,
@@ -57,3 +60,34 @@ def test_a_short_secret_is_refused():
     assert len(key_from_text("a secret of some length")) == 32
     with pytest.raises(PseudonymKeyError, match="at least 16"):
         key_from_text("short")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    key=st.binary(min_size=16, max_size=64),
+    names=st.lists(st.text("abcXYZ019_-[]", min_size=1, max_size=100), min_size=1, max_size=130),
+)
+def test_the_pseudonyms_of_a_block_are_those_of_single_names(key, names):
+    pseudonymizer = Pseudonymizer(key)
+    data, starts, lengths = laid_out(names)
+    wanted = np.arange(len(names)) % 5 != 3
+    users = pseudonymizer.users_in(data, starts, lengths, wanted)
+    items = pseudonymizer.items_in(b"t1_", data, starts, lengths, wanted)
+    for place, name in enumerate(names):
+        single = (pseudonymizer.user(name), pseudonymizer.item(f"t1_{name}"))
+        assert (users[place], items[place]) == (single if wanted[place] else (0, 0))
+
+
+def test_a_million_names_have_a_million_pseudonyms_and_each_half_collides_as_chance_has_it():
+    # Birthdays: n²/2 pairs over 2^64 are 2.7e-8 collisions; over 2^32, in each half, 116.
+    names = [f"User_{n:x}" for n in range(1_000_000)]
+    users = Pseudonymizer(b"3" * 32).users_in(*laid_out(names), np.ones(len(names), dtype=bool))
+    assert len(np.unique(users)) == len(names)
+    for half in (users & np.uint64(0xFFFFFFFF), users >> np.uint64(32)):
+        assert len(names) - len(np.unique(half)) == pytest.approx(116, abs=54)  # 5 deviations
+
+
+def laid_out(names: list[str]) -> tuple:
+    lengths = np.array([len(name) for name in names], dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int32)
+    return np.frombuffer("".join(names).encode(), dtype=np.uint8), starts, lengths

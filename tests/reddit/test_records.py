@@ -5,9 +5,16 @@ from datetime import datetime
 
 import pytest
 
-from zipp_dagster.reddit.dumps import Block
+from zipp_dagster.reddit.blocks import BlockDecoder
 from zipp_dagster.reddit.images import media_key
+from zipp_dagster.reddit.lines import Block
 from zipp_dagster.reddit.records import LineDecoder, RecordError, is_gone
+
+
+def decoded_by_scan_alone(kind, record):
+    line = json.dumps(record).encode() + b"\n"
+    rows, rejected = BlockDecoder(kind).rows(Block(memoryview(line), 1, 1, 0, 0))
+    return not rejected and rows.usable.tolist() == [True] and not rows.strict.any()
 
 
 def decode(kind, record):
@@ -37,6 +44,7 @@ def test_every_era_of_comments_decodes_to_the_same_types(comment, changes):
     assert type(record.created_utc) is int
     assert record.score is None or type(record.score) is int
     assert not record.deleted
+    assert decoded_by_scan_alone("comments", comment(**changes))
 
 
 SUBMISSION_ERAS = {
@@ -56,6 +64,7 @@ def test_every_era_of_submissions_decodes(submission, changes):
     assert type(record.created_utc) is int
     assert media_key(record) == "fox.png"
     assert not record.deleted
+    assert decoded_by_scan_alone("submissions", submission(**changes))
 
 
 GONE_COMMENTS = [
@@ -138,7 +147,7 @@ def test_lines_that_run_into_one_another_are_told_apart(comment):
     # Read as one text, the first two lines are a single record, and the third is two of them.
     lines = [good[:-1] + b",", b'"x": 1}', good + good, good]
     data = b"\n".join(lines) + b"\n"
-    records, rejected = LineDecoder("comments").block(Block(data, 10, 4, 1000, 0))
+    records, rejected = LineDecoder("comments").block(Block(memoryview(data), 10, 4, 1000, 0))
     assert [r.id for r in records] == ["c1"]
     assert [(line, offset, reason) for line, offset, _, reason in rejected] == [
         (10, 1000, "not_json"),
@@ -150,7 +159,7 @@ def test_lines_that_run_into_one_another_are_told_apart(comment):
 def test_a_clean_block_and_its_single_lines_decode_alike(submission):
     raw = [json.dumps(submission(id=f"s{n}", num_comments=n)).encode() for n in range(20)]
     decoder = LineDecoder("submissions")
-    records, rejected = decoder.block(Block(b"\n".join(raw) + b"\n", 1, 20, 0, 0))
+    records, rejected = decoder.block(Block(memoryview(b"\n".join(raw) + b"\n"), 1, 20, 0, 0))
     assert (records, rejected) == ([decoder.line(line) for line in raw], [])
 
 

@@ -6,26 +6,21 @@ The schemas here are those of the `comments`, `submissions` and `rejected_lines`
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 
+from zipp_dagster.reddit.blocks import Rows
 from zipp_dagster.reddit.bots import AUTO_MODERATOR
-from zipp_dagster.reddit.dumps import HEAD_BYTES, Kind
+from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.erasure import Tombstones
-from zipp_dagster.reddit.images import image_url, media_key
+from zipp_dagster.reddit.images import key_of_url
+from zipp_dagster.reddit.lines import HEAD_BYTES
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer
-from zipp_dagster.reddit.records import (
-    Comment,
-    Record,
-    Submission,
-    is_gone,
-    is_taken_down,
-    was_removed,
-)
 
 KEPT, DELETED, ERASED = 0, 1, 2
 
@@ -73,45 +68,11 @@ REJECTED_SCHEMA = pa.schema(
 _MENTION = re.compile(r"(?<!\w)/?(?:u|user)/[\w-]{3,20}", re.IGNORECASE)
 _NAME_IN_LINE = re.compile(rb'("author(?:_fullname)?"\s*:\s*")([^"\\]*)')
 _ID_IN_LINE = re.compile(rb'"id"\s*:\s*"([a-z0-9]+)"')
-_CACHED_PEOPLE = 500_000  # about 100 MB of names at most
-
-
-class Person(NamedTuple):
-    """What ingestion knows of an author name."""
-
-    user_id: int
-    is_bot: bool
-    status: int  # KEPT, DELETED (the placeholder name) or ERASED
-    is_author: bool  # counted among the authors: everybody but AutoModerator
-
-
-class People(dict[str, Person]):
-    """Author names looked up once: pseudonym, bot or not, erased or not. Lives in memory only."""
-
-    def __init__(
-        self, pseudonymizer: Pseudonymizer, tombstones: Tombstones, bots: frozenset[str]
-    ) -> None:
-        super().__init__()
-        self._pseudonymizer, self._tombstones, self._bots = pseudonymizer, tombstones, bots
-
-    def __missing__(self, name: str) -> Person:
-        user_id, lower = self._pseudonymizer.user(name), name.lower()
-        status = KEPT
-        if is_gone(name):
-            status = DELETED
-        elif user_id in self._tombstones.users:
-            status = ERASED
-        person = Person(user_id, lower in self._bots, status, lower != AUTO_MODERATOR)
-        if len(self) >= _CACHED_PEOPLE:
-            self.clear()
-        self[name] = person
-        return person
 
 
 def without_names(text: str) -> str:
     """Text with `u/name` mentions masked: names of users do not pass ingestion."""
-    # Looking for one character first is several times faster than the pattern, on most texts.
-    return _MENTION.sub("u/[user]", text) if "/" in text else text
+    return _MENTION.sub("u/[user]", text)
 
 
 def community(name: str, pseudonymizer: Pseudonymizer) -> str:
@@ -122,7 +83,7 @@ def community(name: str, pseudonymizer: Pseudonymizer) -> str:
 
 
 class ColumnMaker:
-    """Turns normalised records of one kind into statuses and Arrow tables."""
+    """Turns the rows of one kind into statuses and Arrow tables."""
 
     def __init__(
         self,
@@ -136,68 +97,69 @@ class ColumnMaker:
         self._prefix = "t1_" if kind == "comments" else "t3_"
         self._pseudonymizer = pseudonymizer
         self._tombstones = tombstones
-        self._people = People(pseudonymizer, tombstones, bots)
+        self._erased_users = _sorted_tokens(tombstones.users)
+        self._erased_items = _sorted_tokens(tombstones.items)
+        self._bots = _sorted_tokens(pseudonymizer.user(name) for name in bots)
         self.auto_moderator = pseudonymizer.user(AUTO_MODERATOR)
 
-    def people(self, records: Sequence[Record]) -> list[Person]:
-        """The author of every record."""
-        found = self._people
-        return [found[cast(str, record.author)] for record in records]
+    def users(self, rows: Rows) -> NDArray[np.uint64]:
+        """The pseudonym of every row's author, uint64 [n]; zero for unusable lines."""
+        found, scan, at = self._pseudonymizer, rows.scan, rows.slot("author")
+        users = found.users_in(rows.data, scan.starts[at], scan.lengths[at], ~rows.strict)
+        strict = np.flatnonzero(rows.strict & rows.usable)
+        for row, name in zip(strict.tolist(), rows.text("author", strict).to_pylist()):
+            users[row] = found.user(name)
+        return users
 
-    def statuses(self, records: Sequence[Record], people: Sequence[Person]) -> NDArray[np.uint8]:
-        """KEPT, DELETED or ERASED for every record, uint8 [records]; erasure wins."""
-        if self.kind == "comments":
-            comments = cast(Sequence[Comment], records)
-            status = [
-                person.status
-                or (
-                    (record.body[:1] == "[" and is_taken_down(record.body))  # type: ignore[index]
-                    or (record.meta is not None and was_removed(record.meta))
-                )
-                for record, person in zip(comments, people)
-            ]
-        else:
-            status = [person.status or record.deleted for record, person in zip(records, people)]
-        result = np.array(status, dtype=np.uint8)
-        if self._tombstones.items:
-            token, erased = self._pseudonymizer.item, self._tombstones.items
-            result[[token(self._prefix + record.id) in erased for record in records]] = ERASED
-        return result
+    def statuses(self, rows: Rows, users: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """KEPT, DELETED or ERASED for every row, uint8 [n]; erasure wins."""
+        status = np.where(rows.deleted, DELETED, KEPT).astype(np.uint8)
+        if len(self._erased_users):
+            status[_within(users, self._erased_users)] = ERASED
+        if len(self._erased_items):
+            status[_within(self._items(rows), self._erased_items)] = ERASED
+        return status
 
-    def table(self, records: Sequence[Record], people: Sequence[Person]) -> pa.Table:
-        """The Arrow table of records to keep, in the schema of their kind."""
-        columns: dict[str, object] = {
-            "id": [r.id for r in records],
-            "user_id": np.array([p.user_id for p in people], dtype=np.uint64),
-            "subreddit": [community(cast(str, r.subreddit), self._pseudonymizer) for r in records],
-            "score": [r.score for r in records],
-            "created_at": np.array([r.created_utc for r in records], dtype="datetime64[s]"),
-            "is_bot": [p.is_bot for p in people],
+    def _items(self, rows: Rows) -> NDArray[np.uint64]:
+        found, scan, at = self._pseudonymizer, rows.scan, rows.slot("id")
+        kind, places = self._prefix.encode(), (scan.starts[at], scan.lengths[at])
+        items = found.items_in(kind, rows.data, *places, ~rows.strict)
+        strict = np.flatnonzero(rows.strict & rows.usable)
+        for row, name in zip(strict.tolist(), rows.text("id", strict).to_pylist()):
+            items[row] = found.item(self._prefix + name)
+        return items
+
+    def bots(self, users: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """True for the pseudonyms of listed accounts."""
+        return _within(users, self._bots)
+
+    def table(self, rows: Rows, kept: NDArray[np.int64], users: NDArray[np.uint64]) -> pa.Table:
+        """The Arrow table of the rows to keep, in the schema of their kind.
+
+        Shapes: kept int64 [k], places in `rows`; users uint64 [k], their authors.
+        """
+        created = rows.number("created_utc", kept)
+        columns: dict[str, pa.Array] = {
+            "id": rows.text("id", kept),
+            "user_id": pa.array(users),
+            "subreddit": self._communities(rows.text("subreddit", kept)),
+            "score": rows.number("score", kept),
+            "created_at": pc.multiply(created, 1_000_000).view(pa.timestamp("us")),
+            "is_bot": pa.array(self.bots(users)),
         }
         if self.kind == "comments":
-            comments = cast(Sequence[Comment], records)
             columns |= {
-                "link_id": [r.link_id for r in comments],
-                "parent_id": [r.parent_id for r in comments],
-                "body": [without_names(cast(str, r.body)) for r in comments],
+                "link_id": rows.text("link_id", kept),
+                "parent_id": rows.text("parent_id", kept),
+                "body": masked(rows.text("body", kept)),
             }
         else:
-            submissions = cast(Sequence[Submission], records)
-            keys = [media_key(r) for r in submissions]
-            columns |= {
-                "title": [without_names(cast(str, r.title)) for r in submissions],
-                "selftext": [without_names(r.selftext or "") for r in submissions],
-                "url": [image_url(r) for r in submissions],
-                "domain": [r.domain for r in submissions],
-                "media_key": keys,
-                "num_comments": [r.num_comments for r in submissions],
-                "over_18": [bool(r.over_18) for r in submissions],
-                "is_image": [key is not None for key in keys],
-            }
-        return pa.table(
-            [pa.array(columns[field.name], field.type) for field in self.schema],
-            schema=self.schema,
-        )
+            columns |= _submission_columns(rows, kept)
+        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def _communities(self, names: pa.Array) -> pa.Array:
+        profile = pc.or_(pc.starts_with(names, "u_"), pc.starts_with(names, "U_"))
+        return _replaced(names, profile, lambda name: community(name, self._pseudonymizer))
 
     def is_erased_line(self, line: bytes) -> bool:
         """True where a rejected line shows the name or the id of something erased."""
@@ -208,6 +170,78 @@ class ColumnMaker:
             item
             and self._pseudonymizer.item(self._prefix + _text(item[1])) in self._tombstones.items
         )
+
+
+def masked(texts: pa.Array) -> pa.Array:
+    """Texts with mentions of users masked, see `without_names`."""
+    _, offsets, values = texts.buffers()
+    if values is None or not values.size:
+        return texts
+    likely = np.zeros(len(texts), dtype=bool)
+    places = np.frombuffer(offsets, dtype=np.int32)
+    _mark_mentions(places, np.frombuffer(values, dtype=np.uint8), likely)
+    return _replaced(texts, pa.array(likely), without_names)
+
+
+@njit(cache=True, nogil=True)
+def _mark_mentions(offsets, values, likely):  # type: ignore[no-untyped-def]
+    # A mention has u/ or user/ in it: looking for u/ and er/ sorts out nearly all texts.
+    for row in range(len(likely)):
+        first = offsets[row]
+        for k in range(first + 1, offsets[row + 1]):
+            if values[k] == ord("/"):
+                before = values[k - 1] | 32
+                if before == ord("u") or (
+                    before == ord("r") and k > first + 1 and values[k - 2] | 32 == ord("e")
+                ):
+                    likely[row] = True
+                    break
+
+
+def _submission_columns(rows: Rows, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+    url, other = rows.text("url", kept), rows.text("url_overridden_by_dest", kept)
+    url = pc.coalesce(_not_empty(url), _not_empty(other))
+    url = pc.replace_substring(url, "&amp;", "&")
+    hints, is_self = rows.text("post_hint", kept).to_pylist(), rows.flag("is_self", kept).tolist()
+    keys = [
+        None if own else key_of_url(link, hint)
+        for link, hint, own in zip(url.to_pylist(), hints, is_self)
+    ]
+    media = pa.array(keys, pa.string())
+    return {
+        "title": masked(rows.text("title", kept)),
+        "selftext": pc.fill_null(masked(rows.text("selftext", kept)), ""),
+        "url": url,
+        "domain": rows.text("domain", kept),
+        "media_key": media,
+        "num_comments": rows.number("num_comments", kept),
+        "over_18": pa.array(rows.flag("over_18", kept)),
+        "is_image": pc.is_valid(media),
+    }
+
+
+def _not_empty(texts: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _replaced(texts: pa.Array, chosen: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    picked = texts.filter(chosen)
+    if not len(picked):
+        return texts
+    return pc.replace_with_mask(
+        texts, chosen, pa.array([change(text) for text in picked.to_pylist()], pa.string())
+    )
+
+
+def _sorted_tokens(tokens: Iterable[int]) -> NDArray[np.uint64]:
+    return np.array(sorted(set(tokens)), dtype=np.uint64)
+
+
+def _within(values: NDArray[np.uint64], tokens: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    if not len(tokens):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(tokens, values), len(tokens) - 1)
+    return tokens[place] == values
 
 
 def safe_head(line: bytes) -> bytes:

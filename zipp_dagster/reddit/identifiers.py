@@ -6,6 +6,7 @@ from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Identifiers = NDArray[np.uint64]
@@ -15,22 +16,25 @@ _DENSE_FROM = 4096  # sorted uint16 entries that need as many bytes as a bitmap 
 _MAX_BASE36 = 12  # 36^12 < 2^63
 
 
-def id_numbers(ids: list[str]) -> Identifiers:
-    """One 64-bit number an id: its base-36 value, as Reddit counts; a hash for any other text."""
-    joined = "".join(ids)
-    plain = (
-        joined.isascii()
-        and joined.isalnum()
-        and joined == joined.lower()
-        and max(map(len, ids)) <= _MAX_BASE36
-        and " 0" not in " " + " ".join(ids)
-    )
-    if plain:
-        return np.array([int(text, 36) for text in ids], dtype=np.uint64)
-    return np.array([_id_number(text) for text in ids], dtype=np.uint64)
+@njit(cache=True, nogil=True)
+def base36_value(data, start, length):  # type: ignore[no-untyped-def]
+    """The number that an id within uint8 `data` counts in base 36; -1 for any other text."""
+    if not 0 < length <= _MAX_BASE36 or data[start] == ord("0"):
+        return -1
+    value = 0
+    for k in range(start, start + length):
+        byte = data[k]
+        if ord("0") <= byte <= ord("9"):
+            value = value * 36 + byte - ord("0")
+        elif ord("a") <= byte <= ord("z"):
+            value = value * 36 + byte - ord("a") + 10
+        else:
+            return -1
+    return value
 
 
-def _id_number(text: str) -> int:
+def id_number(text: str) -> int:
+    """64 bits for an id: its base-36 value, as Reddit counts; a hash for any other text."""
     counted = text.isascii() and text.isalnum() and text == text.lower()
     if counted and len(text) <= _MAX_BASE36 and text[0] != "0":
         return int(text, 36)

@@ -35,15 +35,21 @@ def image_url(submission: Submission) -> str | None:
 
 
 def media_key(submission: Submission) -> str | None:
-    """File name of the image behind an image post (`abc123.png`); None for any other post.
+    """File name of the image behind an image post (`abc123.png`); None for any other post."""
+    if submission.is_self:
+        return None
+    return key_of_url(image_url(submission), submission.post_hint)
+
+
+def key_of_url(url: str | None, post_hint: str | None) -> str | None:
+    """File name of the image that a post links to; None where it is no image post.
 
     A post is an image post by its host (`i.redd.it`, `i.imgur.com`, …), by the suffix of its url,
     by an imgur page of one image (its key gets `.jpg`), or by Reddit's own `post_hint`.
     """
-    url = image_url(submission)
-    if url is None or submission.is_self:
+    if url is None:
         return None
-    hinted = submission.post_hint == "image"
+    hinted = post_hint == "image"
     if not hinted and not _WORTH_A_LOOK.search(url):
         return None
     try:

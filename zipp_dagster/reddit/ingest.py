@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zipp_dagster.progress import Progress, silent
+from zipp_dagster.reddit.blocks import BlockDecoder, Rejected, Rows
 from zipp_dagster.reddit.bots import known_bots
 from zipp_dagster.reddit.columns import (
     DELETED,
@@ -27,15 +28,16 @@ from zipp_dagster.reddit.columns import (
     ColumnMaker,
     safe_head,
 )
-from zipp_dagster.reddit.dumps import DumpFile, dump_file, read_blocks
+from zipp_dagster.reddit.dumps import DumpFile, dump_file
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES, Tombstones
-from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds, id_numbers
+from zipp_dagster.reddit.identifiers import DistinctIds, SeenIds
+from zipp_dagster.reddit.lines import Block, read_blocks
 from zipp_dagster.reddit.parts import Parts, part_writer
 from zipp_dagster.reddit.prefetch import prefetch
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer
 from zipp_dagster.reddit.records import LineDecoder, Record
 
-Rejected = Callable[[int, int, bytes, str], None]
+OnRejected = Callable[[int, int, bytes, str], None]
 
 
 @dataclass
@@ -69,7 +71,7 @@ class IngestReport:
 
 
 def iter_records(
-    path: Path, on_rejected: Rejected | None = None, progress: Progress = silent
+    path: Path, on_rejected: OnRejected | None = None, progress: Progress = silent
 ) -> Iterator[Record]:
     """Streams the typed records of one dump, deleted ones and duplicates included.
 
@@ -120,22 +122,22 @@ def dump_to_parquet(
     bots = known_bots() if bots is None else bots
     maker = ColumnMaker(dump.kind, pseudonymizer, tombstones, bots)
     ingest = _Ingest(dump, maker)
-    decoder = LineDecoder(dump.kind)
     with ExitStack() as stack:
         parts = stack.enter_context(Parts(out_dir, maker.schema))
         rejects = stack.enter_context(
             pq.ParquetWriter(out_dir / "rejected.parquet", REJECTED_SCHEMA, compression="zstd")
         )
-        blocks = prefetch(read_blocks(dump.path))
-        stack.callback(blocks.close)  # type: ignore[attr-defined]
-        for block in blocks:
-            records, rejected = decoder.block(block)
+        # Inflating, scanning, making tables and writing run beside one another, in order.
+        decoded = prefetch(_decoded(dump))
+        stack.callback(decoded.close)  # type: ignore[attr-defined]
+        for block, rows, rejected in decoded:
             ingest.report.lines += block.lines
             ingest.report.uncompressed_bytes += block.oversized or len(block.data)
             if rejected:
                 rejects.write_table(ingest.reject(rejected))
-            if records:
-                parts.add(ingest.keep(records))
+            if rows is not None:
+                parts.add(ingest.keep(rows))
+            block.release()
             progress(block.read, dump.size, dump.path.name)
     if ingest.withdrawn:
         _take_out(out_dir, ingest, maker.auto_moderator)
@@ -143,6 +145,13 @@ def dump_to_parquet(
     if not report.conserved:
         raise RuntimeError(f"the lines of {dump.path} do not add up: {report}")
     return report
+
+
+def _decoded(dump: DumpFile) -> Iterator[tuple[Block, Rows | None, Rejected]]:
+    decoder = BlockDecoder(dump.kind)
+    with closing(prefetch(read_blocks(dump.path))) as blocks:  # type: ignore[type-var]
+        for block in blocks:
+            yield block, *decoder.rows(block)
 
 
 class _Ingest:
@@ -158,29 +167,29 @@ class _Ingest:
         self.authors = DistinctIds()
         self._reasons: Counter[str] = Counter()
 
-    def keep(self, records: list[Record]) -> pa.Table:
-        """The table of the records that stay; the others are counted."""
-        people = self._maker.people(records)
-        status = self._maker.statuses(records, people)
-        duplicate = self._seen.add(id_numbers([record.id for record in records]))
-        for index in np.flatnonzero(duplicate & (status != KEPT)):
-            self.withdrawn[records[index].id] = int(status[index])
+    def keep(self, rows: Rows) -> pa.Table:
+        """The table of the rows that stay; the others are counted."""
+        users = self._maker.users(rows)
+        usable = np.flatnonzero(rows.usable)
+        status = self._maker.statuses(rows, users)[usable]
+        duplicate = self._seen.add(rows.id_numbers[usable])
+        taken = usable[duplicate & (status != KEPT)]
+        if len(taken):
+            again = status[duplicate & (status != KEPT)].tolist()
+            self.withdrawn.update(zip(rows.text("id", taken).to_pylist(), again))
         stays = ~duplicate & (status == KEPT)
         report = self.report
         report.duplicates += int(duplicate.sum())
         report.deleted += int((~duplicate & (status == DELETED)).sum())
         report.erased += int((~duplicate & (status == ERASED)).sum())
         report.kept += int(stays.sum())
-        if not stays.all():
-            kept = np.flatnonzero(stays).tolist()
-            records, people = [records[i] for i in kept], [people[i] for i in kept]
-        report.bots += sum(person.is_bot for person in people)
-        self.authors.add(
-            np.array([person.user_id for person in people if person.is_author], dtype=np.uint64)
-        )
-        return self._maker.table(records, people)
+        kept = usable[stays]
+        users = users[kept]
+        report.bots += int(self._maker.bots(users).sum())
+        self.authors.add(users[users != np.uint64(self._maker.auto_moderator)])
+        return self._maker.table(rows, kept, users)
 
-    def reject(self, rejected: list[tuple[int, int, bytes, str]]) -> pa.Table:
+    def reject(self, rejected: Rejected) -> pa.Table:
         """The table of rejected lines; those that show something erased are only counted."""
         rows = []
         for line, offset, data, reason in rejected:

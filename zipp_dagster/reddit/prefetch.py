@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -49,3 +49,5 @@ def prefetch(source: Iterator[T], depth: int = 2) -> Iterator[T]:
     finally:
         stopped.set()
         thread.join()
+        if isinstance(source, Generator):
+            source.close()  # so that what it holds, another thread perhaps, ends now

@@ -12,7 +12,14 @@ import secrets
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 KEY_BYTES = 32
+_USER, _ITEM = b"zipp-user", b"zipp-item"
+
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int32]
 
 
 class PseudonymKeyError(ValueError):
@@ -28,14 +35,46 @@ class Pseudonymizer:
                 f"the pseudonym key has {len(key)} bytes; it needs 16 to 64. "
                 "Set reddit.pseudonym_key, or let a key file be generated."
             )
-        self._user = blake2b(key=key, digest_size=8, person=b"zipp-user")
-        self._item = blake2b(key=key, digest_size=8, person=b"zipp-item")
+        self._key = key
+        self._user = blake2b(key=key, digest_size=8, person=_USER)
+        self._item = blake2b(key=key, digest_size=8, person=_ITEM)
+        self._states: dict[bytes, NDArray[np.uint64]] = {}
         self.fingerprint = blake2b(key=key, digest_size=8, person=b"zipp-check").hexdigest()
         """Identifies the key without revealing it: safe in metadata and data versions."""
 
     def user(self, name: str) -> int:
         """The pseudonym (unsigned 64 bits) of a user name; names ignore case, as on Reddit."""
         return _digest(self._user, name.lower())
+
+    def users_in(
+        self, data: Bytes, starts: Places, lengths: Places, wanted: NDArray[np.bool_]
+    ) -> NDArray[np.uint64]:
+        """The pseudonyms of ASCII names that lie in `data`; zero where not `wanted`."""
+        return self._many(_USER, b"", data, starts, lengths, wanted)
+
+    def items_in(
+        self, kind: bytes, data: Bytes, starts: Places, lengths: Places, wanted: NDArray[np.bool_]
+    ) -> NDArray[np.uint64]:
+        """The tokens of ASCII ids that lie in `data` without their kind (`t1_` or `t3_`)."""
+        return self._many(_ITEM, kind, data, starts, lengths, wanted)
+
+    def _many(
+        self,
+        person: bytes,
+        prefix: bytes,
+        data: Bytes,
+        starts: Places,
+        lengths: Places,
+        wanted: NDArray[np.bool_],
+    ) -> NDArray[np.uint64]:
+        from zipp_dagster.reddit.blake2 import keyed_state, tokens
+
+        if person not in self._states:
+            self._states[person] = keyed_state(self._key, person)
+        out = np.zeros(len(starts), dtype=np.uint64)
+        before = np.frombuffer(prefix, dtype=np.uint8)
+        tokens(self._states[person], before, data, starts, lengths, wanted, out)
+        return out
 
     def item(self, full_name: str) -> int:
         """The token of a full item name such as `t1_abc` (comment) or `t3_abc` (submission)."""

@@ -12,11 +12,12 @@ from operator import attrgetter
 import msgspec
 import numpy as np
 
-from zipp_dagster.reddit.dumps import MAX_LINE_BYTES, Block, Kind
+from zipp_dagster.reddit.dumps import Kind
+from zipp_dagster.reddit.lines import MAX_LINE_BYTES, Block
 
 # Reddit opened in June 2005; a date outside these years is a damaged record.
-_EARLIEST = 1_104_537_600  # 2005-01-01
-_LATEST = 4_102_444_800  # 2100-01-01
+EARLIEST = 1_104_537_600  # 2005-01-01
+LATEST = 4_102_444_800  # 2100-01-01
 
 _GONE = re.compile(r"\[\s*(?:deleted|removed)(?:\s+by\s+[^\n\]]{1,160})?\s*\]\s*", re.IGNORECASE)
 _TYPED = re.compile(r"\[deleted\]\s*", re.IGNORECASE)
@@ -139,7 +140,7 @@ def normalise(record: Record) -> None:
         if not value:
             raise RecordError(f"no_{field}")
     created = to_integer(record.created_utc, "bad_time")
-    if created is None or not _EARLIEST <= created < _LATEST:
+    if created is None or not EARLIEST <= created < LATEST:
         raise RecordError("bad_time")
     record.created_utc = created
     record.score = to_integer(record.score, "bad_number")
@@ -165,7 +166,7 @@ def _canonical(records: list[Record]) -> bool:
         values = list(map(attrgetter(name), records))
         if set(map(type, values)) != {int}:
             return False
-        low, high = (_EARLIEST, _LATEST) if name == "created_utc" else (-_INT64, _INT64)
+        low, high = (EARLIEST, LATEST) if name == "created_utc" else (-_INT64, _INT64)
         if min(values) < low or max(values) >= high:
             return False
     texts = ["body", "link_id", "parent_id"] if is_comments else ["title"]
@@ -186,13 +187,15 @@ class LineDecoder:
         A clean block is decoded in one call; any doubt sends it through `line`, line by line.
         """
         if block.oversized:
-            return [], [(block.first_line, block.byte_offset, block.data, "line_too_long")]
-        records = self._all_at_once(block)
+            head = bytes(block.data)
+            return [], [(block.first_line, block.byte_offset, head, "line_too_long")]
+        data = bytes(block.data)
+        records = self._all_at_once(data, block.lines)
         if records is not None:
             return records, []
         records, rejected = [], []
         offset = block.byte_offset
-        lines = block.data.split(b"\n")
+        lines = data.split(b"\n")
         for number, line in enumerate(lines[: block.lines], block.first_line):
             try:
                 records.append(self.line(line))
@@ -201,8 +204,7 @@ class LineDecoder:
             offset += len(line) + 1
         return records, rejected
 
-    def _all_at_once(self, block: Block) -> list[Record] | None:
-        data = block.data
+    def _all_at_once(self, data: bytes, lines: int) -> list[Record] | None:
         # Lines that all begin with { and end with } cannot run into one another while decoding:
         # after a closing brace no JSON continues with an opening one. Two records in one line
         # show in the count.
@@ -214,7 +216,7 @@ class LineDecoder:
             return None
         try:
             records = self._decoder.decode_lines(data)
-            if len(records) != block.lines:
+            if len(records) != lines:
                 return None
             if not _canonical(records):
                 for record in records:
