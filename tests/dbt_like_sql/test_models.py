@@ -14,14 +14,14 @@ def test_staging_drops_bots_profile_pages_and_texts_that_say_nothing(build):
     run = build(
         comments=[
             {"id": "ok", "body": " a &lt;b&gt; &amp;amp; c\n"},
-            {"id": "bot", "is_bot": True},
+            {"id": "bot", "user_id": 9, "is_bot": True},
             {"id": "profile", "subreddit": "u_00ff"},
             {"id": "blank", "body": " \n"},
             {"id": "placeholder", "body": "[deleted]"},
         ],
         submissions=[
             {"id": "ok", "title": "x &amp; y\0"},
-            {"id": "bot", "is_bot": True},
+            {"id": "bot", "user_id": 9, "is_bot": True},
             {"id": "none", "title": ""},
         ],
     )
@@ -227,7 +227,7 @@ def test_subreddits_know_their_size_and_what_is_sensitive(build):
         ("Depression", 1, 1, True),
         ("pics", 2, 2, False),
     ]
-    empty = build(comments=[{"subreddit": "Depression"}], sensitive_communities=[])
+    empty = build(comments=[{"subreddit": "Depression"}], sensitive_communities={})
     assert empty("SELECT sensitive FROM subreddits") == [(False,)]
 
 
