@@ -30,8 +30,8 @@ texts AS (
     SELECT comments.user_id, hash(comments.body) AS text, count(*) AS copies
     FROM comments
     SEMI JOIN busy ON busy.user_id = comments.user_id
-    WHERE length(comments.body) >= getvariable('bot_text_chars')
     GROUP BY comments.user_id, hash(comments.body)
+    HAVING min(length(comments.body)) >= getvariable('bot_text_chars')
 ),
 
 repetition AS (
