@@ -179,7 +179,7 @@ def materialise(
             if artifact.after_publish:
                 artifact.after_publish(platform, version)
     status: Status = "rejected" if rejected else "skipped" if skipped else "made"
-    lineage = _column_lineage(artifact, catalogue) if not skipped else {}
+    lineage = catalogue.column_lineage(artifact.name) if not skipped else {}
     return replace(
         outcome,
         status=status,
@@ -324,14 +324,3 @@ def _run_tags(
         "zipp.inputs": json.dumps([ref.to_json() for ref in expected.refs])[:5000],
         "dagster.run_id": run_id or "",
     }
-
-
-def _column_lineage(artifact: Artifact, catalogue: Catalogue) -> dict[str, list[list[str]]]:
-    if artifact.sql is None:
-        return {}
-    schemas = {}
-    for name in artifact.inputs:
-        contract = catalogue[name].contract
-        if contract is not None:
-            schemas[name] = list(contract.column_types)
-    return artifact.sql.column_lineage(schemas)
