@@ -18,6 +18,7 @@ import os
 import platform
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -142,8 +143,16 @@ class Chain:
         for month in MONTHS:
             for name in MONTHLY:
                 self._materialise(self.models[name], month)
+            self._report(month)
         for name in WHOLE:
             self._materialise(self.models[name], None)
+            self._report(name)
+
+    def _report(self, what: str) -> None:
+        """Progress for the one who waits: some minutes at the larger sizes."""
+        totals = (sum(c[key] for c in self.costs.values()) for key in ("seconds", "cpu_s"))
+        seconds, cpu = totals
+        print(f"{self.events.name}: {what} ({seconds:.0f} s, {cpu:.0f} CPU-s)", file=sys.stderr)
 
     def _materialise(self, model: SqlModel, month: str | None) -> None:
         folder = self.out / model.name / (month or "_")
