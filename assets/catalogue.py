@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from assets import encoder, evaluation, graph, imaging, persona, reddit, zipbench
+from assets import encoder, evaluation, graph, imaging, persona, reddit, warehouse_checks, zipbench
 from assets.sources import active_months
 from zipp_dagster.platform.artifacts import Artifact, sql_artifact
 from zipp_dagster.platform.catalogue import Catalogue
@@ -29,7 +29,9 @@ def catalogue() -> Catalogue:
 
 
 def _with_checks(entry: Artifact) -> Artifact:
-    return replace(entry, checks=zipbench.CHECKS_OF_TABLES.get(entry.name, ()))
+    of_stages = (warehouse_checks.CHECKS_OF_TABLES, zipbench.CHECKS_OF_TABLES)
+    checks = tuple(check for checks in of_stages for check in checks.get(entry.name, ()))
+    return replace(entry, checks=checks)
 
 
 def _with_contract(entry: Artifact) -> Artifact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assets import sources
+from assets.reddit_checks import DUMP_CHECKS, TABLE_CHECKS, rejections_complete
 from zipp_dagster.platform.artifacts import (
     CheckOutcome,
     Inputs,
@@ -19,8 +20,6 @@ from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.sampleworld.config import WorldSettings
 
 OWNER = "team:ingest"
-MOST_REJECTED_SHARE = 0.05
-"""Above this share of rejected lines a dump is damaged rather than dirty."""
 
 
 @check("dumps_and_truth_written")
@@ -69,25 +68,6 @@ def sample_world(
     )
 
 
-@check("files_readable")
-def files_readable(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Each dump file decompresses and its first block holds a line."""
-    import json
-    from pathlib import Path
-
-    from zipp_dagster.reddit.dumps import DumpError
-    from zipp_dagster.reddit.lines import read_blocks
-
-    problems = []
-    files = json.loads(draft.path("inventory.json").read_text())
-    for entry in files:
-        try:
-            next(read_blocks(Path(entry["path"])))
-        except (DumpError, StopIteration) as error:
-            problems.append(f"{Path(entry['path']).name}: {error or 'no line in it'}")
-    return CheckOutcome(not problems, "; ".join(problems) or f"{len(files)} files open and inflate")
-
-
 @artifact(
     group="reddit",
     kinds={"zstd"},
@@ -95,7 +75,7 @@ def files_readable(draft: Draft, inputs: Inputs) -> CheckOutcome:
     inputs=["sample_world"],
     optional=["sample_world"],
     partitioned=True,
-    checks=[files_readable],
+    checks=DUMP_CHECKS,
     external_state=sources.dumps_fingerprint,
     version_by_content=True,
 )
@@ -126,24 +106,6 @@ def reddit_dumps(out: Draft, platform: Platform) -> Summary:
     )
 
 
-@check("lines_accounted_for")
-def lines_accounted_for(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Every line of the dump was kept, deleted, erased, a duplicate or rejected; few are rejected."""
-    import json
-
-    report = json.loads(draft.path("report.json").read_text())
-    parts = ("kept", "deleted", "erased", "duplicates", "rejected")
-    total = sum(report[part] for part in parts)
-    share = report["rejected"] / max(report["lines"], 1)
-    conserved = total == report["lines"]
-    description = f"{report['lines']} lines = " + " + ".join(f"{report[p]} {p}" for p in parts)
-    if share > MOST_REJECTED_SHARE:
-        description += f"; {share:.1%} rejected, at most {MOST_REJECTED_SHARE:.0%} are allowed"
-    return CheckOutcome(
-        conserved and share <= MOST_REJECTED_SHARE, description, {"rejected_share": share}
-    )
-
-
 @artifact(
     group="reddit",
     kinds={"zstd", "parquet"},
@@ -151,7 +113,7 @@ def lines_accounted_for(draft: Draft, inputs: Inputs) -> CheckOutcome:
     inputs=["reddit_dumps", "erasures"],
     partitioned=True,
     pool="decode",
-    checks=[lines_accounted_for],
+    checks=TABLE_CHECKS,
     external_state=sources.key_fingerprint,
 )
 def comments(
@@ -171,7 +133,7 @@ def comments(
     inputs=["reddit_dumps", "erasures"],
     partitioned=True,
     pool="decode",
-    checks=[lines_accounted_for],
+    checks=TABLE_CHECKS,
     external_state=sources.key_fingerprint,
 )
 def submissions(
@@ -226,6 +188,7 @@ def _ingest(
     inputs=["comments", "submissions"],
     optional=["comments", "submissions"],
     partitioned=True,
+    checks=[rejections_complete],
 )
 def rejected_lines(inputs: Inputs, out: Draft) -> Summary:
     """The lines of a month's dumps that could not be used: file, line, byte, reason, first bytes.

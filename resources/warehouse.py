@@ -17,4 +17,6 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         """The connection factory."""
         chosen = self.settings.get()
         limits = chosen.warehouse
-        return Warehouse(limits.memory_limit, limits.threads, chosen.home_directory / "spill")
+        return Warehouse(
+            limits.memory_limit, limits.threads, chosen.home_directory / "spill", limits.row_bytes
+        )

@@ -1,20 +1,39 @@
 -- Two titles are the same prompt when the F1 of their sets of words is high: 2 |A and B| over
 -- |A| + |B|, with words = distinct runs of [a-z0-9] in the lower-case title. The same rule, with
 -- the same words, takes such titles out of `image_posts`.
-WITH pictures AS (
+WITH active AS (
+    SELECT user_id
+    FROM int_activity_monthly
+    GROUP BY user_id
+    HAVING sum(comments) >= getvariable('min_comments')
+),
+
+-- Whoever has too few image posts at all is left out first: that is nearly everybody, and words
+-- are compared below.
+candidates AS (
+    SELECT posts.user_id
+    FROM int_image_posts AS posts
+    SEMI JOIN active ON active.user_id = posts.user_id
+    ANTI JOIN int_bots ON int_bots.user_id = posts.user_id
+    GROUP BY posts.user_id
+    HAVING count(*) >= getvariable('holdout_posts') + getvariable('min_history_posts')
+),
+
+pictures AS (
     SELECT
-        post_id,
-        user_id,
-        subreddit,
-        title,
-        over_18,
-        created_at,
-        sha256,
-        lower(title) AS prompt,
-        list_distinct(regexp_extract_all(lower(title), '[a-z0-9]+')) AS words
-    FROM int_image_posts
+        posts.post_id,
+        posts.user_id,
+        posts.subreddit,
+        posts.title,
+        posts.over_18,
+        posts.created_at,
+        posts.sha256,
+        lower(posts.title) AS prompt,
+        list_distinct(regexp_extract_all(lower(posts.title), '[a-z0-9]+')) AS words
+    FROM int_image_posts AS posts
+    SEMI JOIN candidates ON candidates.user_id = posts.user_id
     -- A post can be in the dumps of two months.
-    QUALIFY row_number() OVER (PARTITION BY post_id ORDER BY created_at, subreddit) = 1
+    QUALIFY row_number() OVER (PARTITION BY posts.post_id ORDER BY posts.created_at, posts.subreddit) = 1
 ),
 
 -- With media, a post whose image was lost is no test case: there is nothing to compare with.
@@ -58,18 +77,10 @@ latest AS (
     QUALIFY position <= getvariable('holdout_posts')
 ),
 
-active AS (
-    SELECT user_id
-    FROM int_activity_monthly
-    GROUP BY user_id
-    HAVING sum(comments) >= getvariable('min_comments')
-),
-
 complete AS (
-    SELECT latest.user_id
+    SELECT user_id
     FROM latest
-    SEMI JOIN active ON active.user_id = latest.user_id
-    GROUP BY latest.user_id
+    GROUP BY user_id
     HAVING count(*) = getvariable('holdout_posts')
 ),
 

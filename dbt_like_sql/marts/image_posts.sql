@@ -42,6 +42,7 @@ ANTI JOIN benchmark_holdout AS by_id ON by_id.post_id = posts.post_id
 -- Whoever posted it: a held-out picture is nobody's training data.
 ANTI JOIN benchmark_holdout AS by_picture ON by_picture.sha256 = posts.sha256
 ANTI JOIN echoes ON echoes.post_id = posts.post_id
+ANTI JOIN int_bots ON int_bots.user_id = posts.user_id
 -- A post can be in the dumps of two months.
 QUALIFY row_number() OVER (PARTITION BY posts.post_id ORDER BY posts.created_at, posts.subreddit) = 1
 ORDER BY posts.post_id

@@ -15,20 +15,17 @@ WITH parts AS (
 
 totals AS (
     SELECT
-        user_id,
-        subreddit,
-        CAST(sum(posts) AS BIGINT) AS posts,
-        CAST(sum(comments) AS BIGINT) AS comments,
+        parts.user_id,
+        parts.subreddit,
+        CAST(sum(parts.posts) AS BIGINT) AS posts,
+        CAST(sum(parts.comments) AS BIGINT) AS comments,
         -- Exact decimals: the sum does not depend on the order of threads.
-        CAST(sum(CAST(score_log AS DECIMAL(18, 6))) AS DOUBLE) AS score_log,
-        min(first_at) AS first_at,
-        max(last_at) AS last_at
+        CAST(sum(CAST(parts.score_log AS DECIMAL(18, 6))) AS DOUBLE) AS score_log,
+        min(parts.first_at) AS first_at,
+        max(parts.last_at) AS last_at
     FROM parts
-    GROUP BY user_id, subreddit
-),
-
-newest AS (
-    SELECT max(last_at) AS moment FROM totals
+    ANTI JOIN int_bots ON int_bots.user_id = parts.user_id
+    GROUP BY parts.user_id, parts.subreddit
 )
 
 SELECT
@@ -41,9 +38,9 @@ SELECT
     totals.last_at,
     pow(
         CAST(0.5 AS DOUBLE),
-        date_diff('second', totals.last_at, newest.moment)
+        date_diff('second', totals.last_at, int_newest_event.newest_at)
         / CAST(86400 * getvariable('half_life_days') AS DOUBLE)
     ) AS recency
 FROM totals
-CROSS JOIN newest
+CROSS JOIN int_newest_event
 ORDER BY totals.user_id, totals.subreddit

@@ -1,6 +1,7 @@
 -- Samples are the texts with the smallest hashes of their ids: the same ones on every run, and a
--- new month replaces only a few of them. Held-out prompts stay out, whichever way a benchmark
--- user repeats them, and so do the comments below a held-out post.
+-- new month replaces only a few of them; those of all months are among those of each month. Held-out
+-- prompts stay out, whichever way a benchmark user repeats them, and so do the comments below a
+-- held-out post.
 WITH held_out AS (
     SELECT
         user_id,
@@ -11,16 +12,18 @@ WITH held_out AS (
 ),
 
 texts AS (
-    SELECT id, user_id, subreddit, title AS text, true AS is_title
-    FROM stg_submissions
-    WHERE NOT is_image
+    SELECT snippets.id, snippets.user_id, snippets.subreddit, snippets.text, snippets.is_title
+    FROM int_snippets_monthly AS snippets
+    ANTI JOIN held_out ON held_out.link_id = snippets.link_id
+    ANTI JOIN int_bots ON int_bots.user_id = snippets.user_id
     UNION ALL
-    SELECT post_id AS id, user_id, subreddit, title AS text, true AS is_title
+    SELECT
+        post_id AS id,
+        user_id,
+        subreddit,
+        left(title, getvariable('snippet_chars')) AS text,
+        true AS is_title
     FROM image_posts
-    UNION ALL
-    SELECT comments.id, comments.user_id, comments.subreddit, comments.body AS text, false AS is_title
-    FROM stg_comments AS comments
-    ANTI JOIN held_out ON held_out.link_id = comments.link_id
 ),
 
 echoes AS (
@@ -47,16 +50,10 @@ echoes AS (
 samples AS (
     SELECT
         texts.subreddit,
-        arg_min(
-            left(texts.text, getvariable('snippet_chars')),
-            hash(texts.id),
-            getvariable('document_titles')
-        ) FILTER (WHERE texts.is_title) AS titles,
-        arg_min(
-            left(texts.text, getvariable('snippet_chars')),
-            hash(texts.id),
-            getvariable('document_comments')
-        ) FILTER (WHERE NOT texts.is_title) AS bodies
+        arg_min(texts.text, hash(texts.id), getvariable('document_titles'))
+        FILTER (WHERE texts.is_title) AS titles,
+        arg_min(texts.text, hash(texts.id), getvariable('document_comments'))
+        FILTER (WHERE NOT texts.is_title) AS bodies
     FROM texts
     ANTI JOIN echoes ON echoes.id = texts.id AND echoes.is_title = texts.is_title
     GROUP BY texts.subreddit

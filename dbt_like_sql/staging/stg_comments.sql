@@ -2,21 +2,45 @@
 -- The order of the dump is kept; sorting a month of comments would only cost.
 WITH cleaned AS (
     SELECT
-        id,
-        user_id,
-        subreddit,
-        link_id,
-        parent_id,
-        trim(
-            replace(replace(replace(replace(body, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'), chr(0), ''),
-            chr(32) || chr(9) || chr(10) || chr(13)
-        ) AS body,
-        score,
-        created_at
+        comments.id,
+        comments.user_id,
+        comments.subreddit,
+        comments.link_id,
+        comments.parent_id,
+        -- Most texts need no cleaning: looking is several times faster than replacing.
+        CASE
+            WHEN
+                contains(comments.body, '&') OR contains(comments.body, chr(0))
+                OR left(comments.body, 1) <= ' ' OR right(comments.body, 1) <= ' '
+                THEN trim(
+                    replace(
+                        replace(
+                            replace(replace(comments.body, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'
+                        ),
+                        chr(0),
+                        ''
+                    ),
+                    chr(32) || chr(9) || chr(10) || chr(13)
+                )
+            ELSE comments.body
+        END AS body,
+        comments.score,
+        comments.created_at
     FROM comments
-    WHERE NOT is_bot AND NOT starts_with(lower(subreddit), 'u_')
+    ANTI JOIN (SELECT user_id FROM stg_accounts WHERE is_bot) AS bots
+        ON bots.user_id = comments.user_id
+    WHERE
+        left(comments.subreddit, 2) NOT IN ('u_', 'U_')
+        -- A record belongs to the month in which it was written. A copy in the dump of another
+        -- month would count twice, and no month could know of it. Without a month: all are kept.
+        AND coalesce(
+            comments.created_at >= CAST(getvariable('month') || '-01' AS TIMESTAMP)
+            AND comments.created_at
+            < CAST(getvariable('month') || '-01' AS TIMESTAMP) + INTERVAL 1 MONTH,
+            true
+        )
 )
 
 SELECT id, user_id, subreddit, link_id, parent_id, body, score, created_at
 FROM cleaned
-WHERE body <> '' AND lower(body) NOT IN ('[deleted]', '[removed]')
+WHERE body <> '' AND NOT (starts_with(body, '[') AND lower(body) IN ('[deleted]', '[removed]'))

@@ -1,27 +1,61 @@
--- Entities are resolved as in stg_comments; the order of the dump is kept.
+-- Entities are resolved and months are kept apart as in stg_comments; the order of the dump is kept.
 WITH cleaned AS (
     SELECT
-        id,
-        user_id,
-        subreddit,
-        trim(
-            replace(replace(replace(replace(title, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'), chr(0), ''),
-            chr(32) || chr(9) || chr(10) || chr(13)
-        ) AS title,
-        trim(
-            replace(replace(replace(replace(selftext, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'), chr(0), ''),
-            chr(32) || chr(9) || chr(10) || chr(13)
-        ) AS selftext,
-        url,
-        domain,
-        media_key,
-        score,
-        num_comments,
-        over_18,
-        is_image,
-        created_at
+        submissions.id,
+        submissions.user_id,
+        submissions.subreddit,
+        -- Most texts need no cleaning: looking is several times faster than replacing.
+        CASE
+            WHEN
+                contains(submissions.title, '&') OR contains(submissions.title, chr(0))
+                OR left(submissions.title, 1) <= ' ' OR right(submissions.title, 1) <= ' '
+                THEN trim(
+                    replace(
+                        replace(
+                            replace(replace(submissions.title, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'
+                        ),
+                        chr(0),
+                        ''
+                    ),
+                    chr(32) || chr(9) || chr(10) || chr(13)
+                )
+            ELSE submissions.title
+        END AS title,
+        CASE
+            WHEN
+                contains(submissions.selftext, '&') OR contains(submissions.selftext, chr(0))
+                OR left(submissions.selftext, 1) <= ' ' OR right(submissions.selftext, 1) <= ' '
+                THEN trim(
+                    replace(
+                        replace(
+                            replace(replace(submissions.selftext, '&gt;', '>'), '&lt;', '<'), '&amp;', '&'
+                        ),
+                        chr(0),
+                        ''
+                    ),
+                    chr(32) || chr(9) || chr(10) || chr(13)
+                )
+            ELSE submissions.selftext
+        END AS selftext,
+        submissions.url,
+        submissions.domain,
+        submissions.media_key,
+        submissions.score,
+        submissions.num_comments,
+        submissions.over_18,
+        submissions.is_image,
+        submissions.created_at
     FROM submissions
-    WHERE NOT is_bot AND NOT starts_with(lower(subreddit), 'u_')
+    ANTI JOIN (SELECT user_id FROM stg_accounts WHERE is_bot) AS bots
+        ON bots.user_id = submissions.user_id
+    WHERE
+        left(submissions.subreddit, 2) NOT IN ('u_', 'U_')
+        AND coalesce(
+            submissions.created_at >= CAST(getvariable('month') || '-01' AS TIMESTAMP)
+            AND submissions.created_at
+            < CAST(getvariable('month') || '-01' AS TIMESTAMP) + INTERVAL 1 MONTH,
+            true
+        )
 )
 
 SELECT

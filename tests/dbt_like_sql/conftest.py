@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
 import pytest
 import yaml
 
+from zipp_dagster.platform.sql_models import SqlModel, literal, load_models
+
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "dbt_like_sql"
-ORDER = (
-    "staging/stg_comments",
-    "staging/stg_submissions",
-    "intermediate/int_activity_monthly",
-    "intermediate/int_image_posts",
-    "marts/benchmark_holdout",
-    "marts/image_posts",
-    "marts/interactions",
-    "marts/users",
-    "marts/subreddits",
-    "marts/subreddit_documents",
-)
 VARIABLES: dict[str, object] = {
     "benchmark_users": 10,
     "holdout_posts": 1,
@@ -35,7 +27,14 @@ VARIABLES: dict[str, object] = {
     "document_titles": 10,
     "document_comments": 10,
     "document_chars": 1000,
-    "sensitive_communities": ["depression"],
+    "sensitive_communities": {"depression": "health", "gonewild": "adult"},
+    "over_18_share": 0.5,
+    "bot_min_events": 100,
+    "bot_events_per_day": 300.0,
+    "bot_text_chars": 20,
+    "bot_repeated_share": 0.5,
+    "bot_gap_variation": 0.3,
+    "month": None,
 }
 DEFAULTS: dict[str, dict[str, object]] = {
     "comments": {
@@ -67,6 +66,14 @@ DEFAULTS: dict[str, dict[str, object]] = {
 }
 
 
+@cache
+def in_order() -> tuple[SqlModel, ...]:
+    """The models, each after its inputs."""
+    models = {model.name: model for model in load_models(MODELS)}
+    order = TopologicalSorter({name: sorted(model.inputs) for name, model in models.items()})
+    return tuple(models[name] for name in order.static_order() if name in models)
+
+
 @pytest.fixture
 def build() -> Callable[..., Callable[[str], list[tuple]]]:
     """`build(comments=[…], submissions=[…], media=[…], settings=…)` returns a query function."""
@@ -91,10 +98,9 @@ def build() -> Callable[..., Callable[[str], list[tuple]]]:
                 marks = ", ".join("?" * len(values))
                 connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)
         for name, value in (VARIABLES | changes).items():
-            connection.execute(f"SET VARIABLE {name} = {value!r}")
-        for model in ORDER:
-            query = (MODELS / f"{model}.sql").read_text()
-            connection.execute(f"CREATE TABLE {model.split('/')[1]} AS {query}")
+            connection.execute(f"SET VARIABLE {name} = {literal(value)}")
+        for model in in_order():
+            connection.execute(f"CREATE TABLE {model.name} AS {model.query}")
         return lambda query: connection.execute(query).fetchall()
 
     return make

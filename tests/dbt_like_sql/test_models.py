@@ -14,14 +14,14 @@ def test_staging_drops_bots_profile_pages_and_texts_that_say_nothing(build):
     run = build(
         comments=[
             {"id": "ok", "body": " a &lt;b&gt; &amp;amp; c\n"},
-            {"id": "bot", "is_bot": True},
+            {"id": "bot", "user_id": 9, "is_bot": True},
             {"id": "profile", "subreddit": "u_00ff"},
             {"id": "blank", "body": " \n"},
             {"id": "placeholder", "body": "[deleted]"},
         ],
         submissions=[
             {"id": "ok", "title": "x &amp; y\0"},
-            {"id": "bot", "is_bot": True},
+            {"id": "bot", "user_id": 9, "is_bot": True},
             {"id": "none", "title": ""},
         ],
     )
@@ -227,7 +227,7 @@ def test_subreddits_know_their_size_and_what_is_sensitive(build):
         ("Depression", 1, 1, True),
         ("pics", 2, 2, False),
     ]
-    empty = build(comments=[{"subreddit": "Depression"}], sensitive_communities=[])
+    empty = build(comments=[{"subreddit": "Depression"}], sensitive_communities={})
     assert empty("SELECT sensitive FROM subreddits") == [(False,)]
 
 
@@ -274,3 +274,39 @@ def test_no_input_at_all_gives_empty_tables(build):
         "subreddit_documents",
     ):
         assert run(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_records_of_another_month_are_not_staged_because_that_month_has_them(build, picture):
+    run = build(
+        comments=[
+            {"id": "in", "created_at": "2020-01-31 23:59:59"},
+            {"id": "late", "created_at": "2020-02-01"},
+            {"id": "early", "created_at": "2019-12-31 23:59:59"},
+        ],
+        submissions=[
+            picture("in", "red fox", 31),
+            picture("late", "old oak", created_at="2020-02-01"),
+        ],
+        month="2020-01",
+    )
+    assert run("SELECT id FROM stg_comments") == [("in",)]
+    assert run("SELECT id FROM stg_submissions") == [("in",)]
+    assert run("SELECT posts, comments FROM int_activity_monthly") == [(0, 1)]
+
+
+def test_communities_are_over_18_by_their_posts_or_by_the_list(build):
+    run = build(
+        comments=[{"subreddit": "gonewild"}, {"subreddit": "pics"}],
+        submissions=[
+            {"subreddit": "sketches", "over_18": True},
+            {"subreddit": "sketches"},
+            {"subreddit": "pics", "over_18": True},
+            {"subreddit": "pics"},
+            {"subreddit": "pics"},
+        ],
+    )
+    assert run("SELECT subreddit, over_18, sensitive, sensitive_category FROM subreddits") == [
+        ("gonewild", True, True, "adult"),
+        ("pics", False, False, None),
+        ("sketches", True, False, None),
+    ]

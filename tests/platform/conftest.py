@@ -12,6 +12,7 @@ import pytest
 
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.compute import Compute
+from zipp_dagster.platform.config import ServerSettings
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.versions import Version
@@ -72,6 +73,7 @@ class TinySettings:
     """Stands for the project's settings: some sections by name."""
 
     sections: dict[str, Section] = field(default_factory=dict)
+    server: ServerSettings = field(default_factory=ServerSettings)
 
     def section(self, kind: type[Section]) -> Section:
         return next(value for value in self.sections.values() if type(value) is kind)

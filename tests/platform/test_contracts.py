@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from zipp_dagster.platform import contracts
-from zipp_dagster.platform.contracts import ContractError, ContractResult, load_contract, validate
+from zipp_dagster.platform import expectations as suites
+from zipp_dagster.platform.contracts import ContractError, load_contract
+from zipp_dagster.platform.expectations import ContractResult, TestResult, validate
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["Alice Private", "Bob Private", "Bob Private", None]
@@ -52,7 +53,7 @@ def contract_file(tmp_path: Path):
     return write
 
 
-def only(result: ContractResult) -> contracts.TestResult:
+def only(result: ContractResult) -> TestResult:
     """The result of the one test besides the structure."""
     assert [entry.test for entry in result.results[:1]] == ["columns"]
     assert len(result.results) == 2
@@ -243,18 +244,18 @@ def test_what_great_expectations_does_not_know_is_an_error_that_names_the_contra
 def test_every_contract_of_the_project_compiles_to_a_suite():
     paths = [*ROOT.glob("assets/contracts/*.yml"), *ROOT.glob("dbt_like_sql/*/*.yml")]
     assert len(paths) > 20
-    _, expectations = contracts._great_expectations()
+    _, expectations = suites._great_expectations()
     for contract in map(load_contract, paths):
         related = {table: [Path("x.parquet")] for table in contract.related_tables()}
         tests = [(t, c.name) for c in contract.columns for t in c.tests]
         for test, column in [*tests, *((t, None) for t in contract.tests)]:
-            contracts._expectation(expectations, test, column, related)
+            suites._expectation(expectations, test, column, related)
 
 
 def test_the_private_list_that_keeps_duckdb_connections_open_is_where_it_was():
     from great_expectations.execution_engine import sqlalchemy_execution_engine as engine
 
-    contracts._great_expectations()
+    suites._great_expectations()
     dialects = engine._PERSISTED_CONNECTION_DIALECTS
     assert isinstance(dialects, tuple)
     assert [dialect.value for dialect in dialects].count("duckdb") == 1

@@ -312,7 +312,10 @@ def test_a_contract_is_a_check_with_a_page_and_blocks(make, bakery):
     (report,) = outcome.checks
     assert report.outcome.metadata["tests"] == 2 and report.outcome.metadata["failed"] == 1
     assert "unique on jar: 2 of 2 rows" in report.outcome.description
-    assert (bakery.reports / "data_docs" / "jars.html").is_file()
+    page = bakery.reports / "data_docs" / "jars.html"
+    assert page.is_file() and report.outcome.metadata["data_docs"] == page.as_uri()
+    address = report.outcome.metadata["data_docs_page"]
+    assert address == "http://127.0.0.1:8000/data_docs/jars.html"  # as `zipp ui` serves the reports
 
 
 @artifact(**COMMON)

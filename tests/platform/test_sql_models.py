@@ -101,6 +101,67 @@ def test_a_setting_of_any_type_reaches_the_query_unchanged(model, tmp_path, valu
     assert result_of(loaded, {}, tmp_path, least=value) == [(value,)]
 
 
+def test_a_mapping_is_a_map_that_the_query_can_look_into(model, tmp_path):
+    loaded = model("SELECT getvariable('least')['pics'] AS value", columns=["value"])
+    assert result_of(loaded, {}, tmp_path, least={"pics": "it's art"}) == [("it's art",)]
+    assert result_of(loaded, {}, tmp_path, least={}) == [(None,)]
+
+
+KEY = [{"name": "who", "type": "UBIGINT", "description": "A key."}]
+
+
+def test_in_ranges_each_part_is_one_run_over_its_share_of_the_inputs_with_the_key(tmp_path, tables):
+    path = tmp_path / "visits.sql"
+    path.write_text("SELECT who, (SELECT count(*) FROM sales) AS sold FROM visits ORDER BY who")
+    columns = [*KEY, {"name": "sold", "type": "BIGINT", "description": "Of all."}]
+    document = {"name": "visits", "description": "V.", "ranges": "who", "columns": columns}
+    path.with_suffix(".yml").write_text(yaml.safe_dump(document))
+    keys = [0, 2**62 - 1, 2**62, 2**64 - 1]
+    pq.write_table(pa.table({"who": pa.array(keys, pa.uint64())}), tmp_path / "v.parquet")
+    pq.write_table(pa.table({"price": [1, 2]}), tmp_path / "s.parquet")
+    inputs = {"visits": [tmp_path / "v.parquet"], "sales": [tmp_path / "s.parquet"]}
+    with duckdb.connect() as connection:
+        rows = run_model(load_model(path), inputs, {}, {}, connection, tmp_path, ranges=4)
+    found = [pq.read_table(tmp_path / f"part-{n}.parquet").to_pylist() for n in range(4)]
+    assert rows == 4
+    assert found == [
+        [{"who": 0, "sold": 2}, {"who": 2**62 - 1, "sold": 2}],
+        [{"who": 2**62, "sold": 2}],
+        [],
+        [{"who": 2**64 - 1, "sold": 2}],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "ranges", "message"),
+    [
+        ("SELECT who FROM sales", "who", "sort it by who first"),
+        ("SELECT who, town FROM people ORDER BY town, who", "who", "sort it by who first"),
+        ("SELECT who FROM sales ORDER BY who", "price", "price is no UBIGINT column"),
+    ],
+)
+def test_a_model_in_ranges_is_sorted_by_its_key(tmp_path, query, ranges, message):
+    columns = [*KEY, {"name": "town", "type": "VARCHAR", "description": "Where."}]
+    document = {
+        "name": "visits",
+        "description": "V.",
+        "ranges": ranges,
+        "columns": columns if "town" in query else KEY,
+    }
+    (tmp_path / "visits.sql").write_text(query)
+    (tmp_path / "visits.yml").write_text(yaml.safe_dump(document))
+    with pytest.raises(SqlModelError, match=message):
+        load_model(tmp_path / "visits.sql")
+
+
+def test_a_model_that_does_not_say_so_is_not_computed_in_ranges(model, tables, tmp_path):
+    with (
+        duckdb.connect() as connection,
+        pytest.raises(SqlModelError, match=r"totals\.yml does not say `ranges: <column>`"),
+    ):
+        run_model(model(), tables, {}, {"least": 1}, connection, tmp_path, ranges=2)
+
+
 def test_a_skipped_input_is_read_as_an_empty_table(model, tables, tmp_path):
     people = Contract.model_validate(
         {

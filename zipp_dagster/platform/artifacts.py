@@ -65,6 +65,11 @@ class Check:
         """The check function's docstring, first line."""
         return first_line(self.function.__doc__ or self.name)
 
+    def run(self, draft: Draft, inputs: Inputs, platform: Any) -> CheckOutcome:
+        """Calls the function; the platform is passed to those that ask for it."""
+        wanted = "platform" in inspect.signature(self.function).parameters
+        return self.function(draft, inputs, *((platform,) if wanted else ()))
+
 
 class Input:
     """An input of an artifact: one version, or one for each partition.
@@ -251,7 +256,7 @@ def artifact(
 
 
 def check(name: str, *, blocking: bool = True) -> Callable[[Callable[..., CheckOutcome]], Check]:
-    """Declares a check: a function of the draft and the inputs."""
+    """Declares a check: a function of the draft, the inputs, and the `platform` if it names it."""
 
     def declare(function: Callable[..., CheckOutcome]) -> Check:
         return Check(name, function, blocking)

@@ -32,6 +32,12 @@ class Platform:
         """Where pages for people are kept."""
         return self.home / "reports"
 
+    def report_url(self, page: Path) -> str:
+        """The address of a page below `reports` while `zipp ui` runs."""
+        server = self.settings.server
+        path = page.relative_to(self.reports).as_posix()
+        return f"http://{server.host}:{server.report_port}/{path}"
+
 
 class Catalogue(Mapping[str, Artifact]):
     """All artifacts of the project by name, in topological order; knows the active partitions."""

@@ -17,7 +17,8 @@ import dagster as dg
 
 from zipp_dagster.platform.artifacts import Artifact
 from zipp_dagster.platform.catalogue import Catalogue, Platform
-from zipp_dagster.platform.materialise import CheckReport, Outcome, materialise
+from zipp_dagster.platform.checks import CheckReport
+from zipp_dagster.platform.materialise import Outcome, materialise
 from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.transient import is_transient
 

@@ -10,25 +10,27 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
-from zipp_dagster.platform import contracts, sql_models
+from zipp_dagster.platform import sql_models
 from zipp_dagster.platform.artifacts import (
     Artifact,
-    CheckOutcome,
     Input,
     Inputs,
     Skip,
     Summary,
 )
 from zipp_dagster.platform.catalogue import Catalogue, Platform
+from zipp_dagster.platform.checks import CheckReport, run_checks
 from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import Registry, Tracker
 from zipp_dagster.platform.versions import InputRef, NotMaterialised, Version
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress
+
+PARTITION = "partition"
+"""In a contract's settings: the month that a monthly model is computed for, not a setting."""
 
 Status = Literal["made", "unchanged", "skipped", "rejected"]
 
@@ -47,15 +49,6 @@ class Expected:
     def refs(self) -> tuple[InputRef, ...]:
         """The input versions, in the order of the declaration."""
         return tuple(v.ref() for entry in self.inputs.values() for v in entry.versions)
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """A check that was run on a draft."""
-
-    name: str
-    blocking: bool
-    outcome: CheckOutcome
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def expect(
         name: _resolve(catalogue[name], partition, artifact.partitioned, platform, catalogue)
         for name in artifact.inputs
     }
-    config = _config(artifact, platform)
+    config = _config(artifact, platform, partition)
     config_text = json.dumps(config, sort_keys=True)
     digest = hashlib.sha256()
     state = artifact.external_state(platform, partition) if artifact.external_state else ""
@@ -130,7 +123,7 @@ def materialise(
     current = platform.lake.find(artifact.name, partition)
     if current and not force and current.manifest.data_version == expected.data_version:
         manifest = current.manifest
-        reports = tuple(_report_from_json(entry) for entry in manifest.checks)
+        reports = tuple(CheckReport.from_json(entry) for entry in manifest.checks)
         summary = Summary(manifest.rows, manifest.metadata)
         return Outcome(artifact, partition, "unchanged", current, summary, reports)
     name = artifact.name if partition is None else f"{artifact.name}[{partition}]"
@@ -147,7 +140,7 @@ def materialise(
             except Skip as reason:
                 skipped = str(reason)
                 summary = Summary(metadata={"skipped": skipped})
-        reports = _run_checks(artifact, expected, draft, platform, skipped)
+        reports = run_checks(artifact, Inputs(expected.inputs), draft, platform, skipped)
         outcome = Outcome(artifact, partition, "made", Version(draft.directory), summary, reports)
         rejected = bool(outcome.failed_blocking_checks)
         external = summary.metadata.get("external_files", ())
@@ -166,7 +159,7 @@ def materialise(
             rows=summary.rows,
             skipped=skipped,
             metadata=metadata,
-            checks=tuple(_report_to_json(report) for report in reports),
+            checks=tuple(report.to_json() for report in reports),
             external_files=tuple(external),
         )
         _log(tracker, version, summary, seconds)
@@ -217,10 +210,13 @@ def _resolve(
     return Input(upstream.name, [platform.lake.current(upstream.name, m) for m in months])
 
 
-def _config(artifact: Artifact, platform: Platform) -> dict[str, Any]:
+def _config(artifact: Artifact, platform: Platform, partition: str | None) -> dict[str, Any]:
     if artifact.sql is not None:
         settings = artifact.sql.contract.settings
-        return {name: _plain(platform.settings.value(path)) for name, path in settings.items()}
+        return {
+            name: partition if path == PARTITION else _plain(platform.settings.value(path))
+            for name, path in settings.items()
+        }
     return {
         name: platform.settings.section(kind).outcome_values()
         for name, kind in artifact.sections.items()
@@ -284,57 +280,21 @@ def _run_sql(
     assert artifact.sql is not None
     files = {name: entry.files() for name, entry in expected.inputs.items()}
     empty = {n: c for n in artifact.inputs if (c := catalogue[n].contract) is not None}
-    with platform.warehouse.connect() as connection:
+    warehouse, ranges = platform.warehouse, 1
+    if artifact.sql.contract.ranges:
+        ranges = warehouse.ranges(sql_models.input_rows(artifact.sql, files))
+    with warehouse.connect() as connection:
         rows = sql_models.run_model(
-            artifact.sql, files, empty, expected.config, connection, draft.directory
+            artifact.sql,
+            files,
+            empty,
+            expected.config,
+            connection,
+            draft.directory,
+            ranges,
+            platform.progress,
         )
-    return Summary(rows=rows)
-
-
-def _run_checks(
-    artifact: Artifact,
-    expected: Expected,
-    draft: Draft,
-    platform: Platform,
-    skipped: str | None,
-) -> tuple[CheckReport, ...]:
-    reports = []
-    if artifact.contract is not None:
-        outcome = _skipped_check(skipped) or _check_contract(
-            artifact, expected, draft, platform.reports
-        )
-        reports.append(CheckReport("contract", True, outcome))
-    for entry in artifact.checks:
-        outcome = _skipped_check(skipped) or entry.function(draft, Inputs(expected.inputs))
-        reports.append(CheckReport(entry.name, entry.blocking, outcome))
-    return tuple(reports)
-
-
-def _skipped_check(skipped: str | None) -> CheckOutcome | None:
-    return CheckOutcome(True, f"nothing to check: {skipped}") if skipped else None
-
-
-def _check_contract(
-    artifact: Artifact, expected: Expected, draft: Draft, reports: Path
-) -> CheckOutcome:
-    """The table's Great Expectations suite; its page goes to the Data Docs folder."""
-    assert artifact.contract is not None
-    related = {name: entry.files() for name, entry in expected.inputs.items()}
-    result = contracts.validate(artifact.contract, draft.files(), related)
-    name = artifact.name if draft.partition is None else f"{artifact.name}-{draft.partition}"
-    page = reports / "data_docs" / f"{name}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(result.html)
-    return CheckOutcome(
-        result.passed,
-        result.summary(),
-        {
-            "tests": len(result.results),
-            "failed": sum(not r.passed for r in result.results),
-            "data_docs": page.as_uri(),
-        },
-        "error" if result.blocking_failures else "warn",
-    )
+    return Summary(rows=rows, metadata={"ranges": ranges} if ranges > 1 else {})
 
 
 def _log(tracker: Tracker, version: Version, summary: Summary, seconds: float) -> None:
@@ -364,21 +324,3 @@ def _run_tags(
         "zipp.inputs": json.dumps([ref.to_json() for ref in expected.refs])[:5000],
         "dagster.run_id": run_id or "",
     }
-
-
-def _report_to_json(report: CheckReport) -> dict[str, Any]:
-    return {
-        "name": report.name,
-        "blocking": report.blocking,
-        "passed": report.outcome.passed,
-        "severity": report.outcome.severity,
-        "description": report.outcome.description,
-        "metadata": dict(report.outcome.metadata),
-    }
-
-
-def _report_from_json(entry: Mapping[str, Any]) -> CheckReport:
-    outcome = CheckOutcome(
-        entry["passed"], entry["description"], entry["metadata"], entry["severity"]
-    )
-    return CheckReport(entry["name"], entry["blocking"], outcome)

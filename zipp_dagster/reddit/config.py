@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from zipp_dagster.reddit.name_lists import packaged_names
+from zipp_dagster.reddit.name_lists import packaged_categories, packaged_names
 from zipp_dagster.section import Section
 
 
@@ -46,10 +46,11 @@ class RedditSettings(Section):
         default_factory=lambda: packaged_names("bots.txt"),
         description="Account names (lower case) whose records are flagged as automatic.",
     )
-    sensitive_communities: tuple[str, ...] = Field(
-        default_factory=lambda: packaged_names("sensitive_communities.txt"),
-        description="Communities (lower case) on health, sexuality, religion, politics or crisis "
-        "support: kept out of evidence unless allowed.",
+    sensitive_communities: dict[str, str] = Field(
+        default_factory=lambda: packaged_categories("sensitive_communities.txt"),
+        description="Communities (lower case) and the category that makes each sensitive, such as "
+        "health or politics: kept out of evidence unless allowed. The category adult also makes a "
+        "community over-18.",
     )
     max_image_mib: int = Field(
         20, ge=1, le=512, description="Image files larger than this many MiB are refused."
