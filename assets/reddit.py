@@ -151,7 +151,8 @@ def lines_accounted_for(draft: Draft, inputs: Inputs) -> CheckOutcome:
     partitioned=True,
     pool="decode",
     checks=[lines_accounted_for],
-    external_state=sources.key_fingerprint,
+    external_state=sources.comments_fingerprint,
+    version_by_content=True,
 )
 def comments(
     inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
@@ -171,7 +172,8 @@ def comments(
     partitioned=True,
     pool="decode",
     checks=[lines_accounted_for],
-    external_state=sources.key_fingerprint,
+    external_state=sources.submissions_fingerprint,
+    version_by_content=True,
 )
 def submissions(
     inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
@@ -195,26 +197,28 @@ def _ingest(
     from pathlib import Path
 
     from zipp_dagster.reddit.dumps import dump_file
-    from zipp_dagster.reddit.erasure import load_tombstones
     from zipp_dagster.reddit.ingest import dump_to_parquet
+    from zipp_dagster.reddit.traces import mask_mentions
 
     inventory = json.loads(inputs["reddit_dumps"].path("inventory.json").read_text())
     paths = [Path(entry["path"]) for entry in inventory if entry["kind"] == kind]
     if not paths:
         raise Skip(f"the dump folder holds no {kind} of {out.partition}")
+    pseudonymizer, tombstones = sources.pseudonymizer(platform), sources.tombstones(platform)
+    dump = dump_file(paths[0])
     report = dump_to_parquet(
-        dump_file(paths[0]),
-        out.directory,
-        sources.pseudonymizer(platform),
-        load_tombstones(sources.erasures_file(platform)),
-        progress,
-        bots=frozenset(settings.bots),
+        dump, out.directory, pseudonymizer, tombstones, progress, bots=frozenset(settings.bots)
     )
+    mask_mentions(out.directory, dump.kind, tombstones, pseudonymizer)
     out.path("report.json").write_text(json.dumps(report.as_dict(), indent=1))
     numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
     return Summary(
         rows=report.kept,
-        metadata={**numbers, "rejected_reasons": report.rejected_reasons},
+        metadata={
+            **numbers,
+            "rejected_reasons": report.rejected_reasons,
+            "pseudonym_key": pseudonymizer.fingerprint,
+        },
     )
 
 

@@ -119,11 +119,6 @@ def pseudonymizer(platform: Platform) -> Any:
     return Pseudonymizer(load_or_create_key(path))
 
 
-def key_fingerprint(platform: Platform, partition: str | None) -> str:
-    """Says whether the key is another one, and nothing about it."""
-    return str(pseudonymizer(platform).fingerprint)
-
-
 def erasures_file(platform: Platform) -> Path:
     """The tombstones, outside the lake."""
     path: Path | None = platform.settings.reddit.erasures_file
@@ -132,8 +127,38 @@ def erasures_file(platform: Platform) -> Path:
 
 def erasures_fingerprint(platform: Platform, partition: str | None) -> str:
     """Changes with every tombstone."""
-    path = erasures_file(platform)
-    return sha256_of(path) if path.exists() else "none"
+    from zipp_dagster.reddit.erasure import tombstones_fingerprint
+
+    return tombstones_fingerprint(erasures_file(platform))
+
+
+def comments_fingerprint(platform: Platform, partition: str | None) -> str:
+    """What a month's comments are made from; see `_ingested_from`."""
+    return _ingested_from(platform, "comments", partition)
+
+
+def submissions_fingerprint(platform: Platform, partition: str | None) -> str:
+    """What a month's submissions are made from; see `_ingested_from`."""
+    return _ingested_from(platform, "submissions", partition)
+
+
+def _ingested_from(platform: Platform, asset: str, partition: str | None) -> str:
+    """The month's dump files, the key, and those tombstones that concern this very table.
+
+    An erasure so re-reads the months that hold the person, not the whole archive.
+    """
+    from zipp_dagster.reddit.erasure import tombstones_fingerprint
+
+    dumps = platform.lake.current("reddit_dumps", partition).manifest.data_version
+    stones = tombstones_fingerprint(erasures_file(platform), f"{asset}[{partition}]")
+    return f"{dumps} {pseudonymizer(platform).fingerprint} {stones}"
+
+
+def tombstones(platform: Platform) -> Any:
+    """What every ingest leaves out; ErasureError where it was recorded under another key."""
+    from zipp_dagster.reddit.erasure import load_tombstones
+
+    return load_tombstones(erasures_file(platform), pseudonymizer(platform).fingerprint)
 
 
 def remembered_sha256(path: Path, memory: Path, progress: Progress = silent) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +61,9 @@ def show(asset: str, partition: str | None, as_json: bool) -> None:
 def _label(node: LineageNode, seen: bool) -> str:
     name = node.asset if node.partition is None else f"{node.asset}\\[{node.partition}]"
     text = f"{name} [dim]{node.version}[/]"
+    if node.erased is not None:
+        text += f" [yellow]erased {node.erased['at']}, receipt {node.erased['receipt']}[/]"
+        return text + (" [dim](above)[/]" if seen and node.inputs else "")
     if not node.kept:
         return f"{text} [yellow]pruned[/]"
     if node.rows is not None:
@@ -85,6 +89,16 @@ def verify(as_json: bool) -> None:
             "files": result.files,
             "bytes": result.bytes,
             "damages": [damage.__dict__ for damage in result.damages],
+            "erased": [
+                {
+                    "asset": entry.asset,
+                    "partition": entry.partition,
+                    "version": entry.version,
+                    "at": entry.erased_at,
+                    "receipt": entry.receipt,
+                }
+                for entry in result.erased
+            ],
         }
         click.echo(json.dumps(document, indent=1))
     else:
@@ -93,6 +107,8 @@ def verify(as_json: bool) -> None:
                 damage.asset if damage.partition is None else f"{damage.asset}[{damage.partition}]"
             )
             out.print(f"{damage.state}: {where} {damage.version}: {damage.file}", markup=False)
+        for receipt, count in Counter(entry.receipt for entry in result.erased).items():
+            out.print(f"erased: {count} versions, receipt {receipt}", markup=False)
         verdict = "[green]all intact[/]" if result.passed else "[red]damaged[/]"
         size = human_size(result.bytes)
         out.print(f"{verdict}: {result.files} files ({size}) in {result.versions} versions")
