@@ -42,6 +42,16 @@ def media_directory(platform: Platform) -> Path | None:
     return None
 
 
+def fetches(platform: Platform) -> bool:
+    """Whether images are fetched: for real dumps, where it is set and no folder is named."""
+    return media_directory(platform) is None and platform.settings.reddit.fetch_media
+
+
+def media_cache(platform: Platform) -> Path:
+    """Where fetched images are kept between runs."""
+    return platform.home / "media-cache"
+
+
 def months_in_folder(platform: Platform) -> list[str]:
     """The months that the dump folder holds now; DumpError where it cannot be used."""
     from zipp_dagster.reddit.dumps import find_dumps
@@ -89,10 +99,14 @@ def dumps_fingerprint(platform: Platform, partition: str | None) -> str:
 
 
 def media_fingerprint(platform: Platform, partition: str | None) -> str:
-    """The media folder's file names, sizes and times: changes when a file comes or goes."""
+    """The media folder's file names, sizes and times: changes when a file comes or goes.
+
+    For fetched media, whom it may be fetched from; not what the servers answer.
+    """
     folder = media_directory(platform)
     if folder is None:
-        return "none"
+        fetch = platform.settings.reddit.fetch
+        return f"fetched: {sorted(fetch.hosts)} {fetch.over_18}" if fetches(platform) else "none"
     if platform.settings.reddit.media_dir is None:
         return "sample world"
     digest = hashlib.sha256()

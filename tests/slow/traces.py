@@ -128,7 +128,9 @@ def pixel_hashes(picture: Image.Image) -> Iterator[str]:
 
 def sqlite_values(path: Path) -> Iterator[Any]:
     with closing(sqlite3.connect(path)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
         for (table,) in tables:
             yield from connection.execute(f'SELECT * FROM "{table}"')
 

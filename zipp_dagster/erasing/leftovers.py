@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assets.catalogue import catalogue
+from assets.sources import media_cache
 from zipp_dagster.erasing.record import RAW
 from zipp_dagster.personal import PersonaStore
 from zipp_dagster.platform.catalogue import Platform
@@ -16,6 +17,8 @@ from zipp_dagster.platform.dagster_history import compact_sqlite, forget_asset, 
 from zipp_dagster.platform.erased import ErasedVersion
 from zipp_dagster.platform.lake import sha256_of
 from zipp_dagster.platform.registry import TRAINED_ON_ERASED
+from zipp_dagster.reddit.media import cached_addresses
+from zipp_dagster.reddit.media_cache import MediaCache
 from zipp_dagster.runner import instance_folder
 
 REPORT = "zipbench_report"
@@ -39,6 +42,7 @@ def clean_leftovers(
         "kept personas": PersonaStore(platform).forget_erased(),
         "drafts and partial work": platform.lake.discard_partial_work(sorted(from_people)),
         "language model answers": _drop_answers(platform),
+        "cached images": _drop_cached_images(platform),
         "spilled query files": _empty(platform.warehouse.spill_directory),
         "model files in the registry": _drop_model_files(platform, receipt),
         "Dagster events": _drop_events(platform, erased, withdrawn),
@@ -55,6 +59,18 @@ def _drop_answers(platform: Platform) -> int:
     for path in paths:
         path.unlink()
     return len(paths)
+
+
+def _drop_cached_images(platform: Platform) -> int:
+    """Keeps, of the fetched images, only what a current submission still points to."""
+    folder = media_cache(platform)
+    if not folder.is_dir():
+        return 0
+    lake = platform.lake
+    versions = [lake.current("submissions", part) for part in lake.partitions("submissions")]
+    files = [path for version in versions for path in version.files()]
+    with MediaCache(folder) as cache:
+        return cache.keep_only(cached_addresses(files))
 
 
 def _drop_model_files(platform: Platform, receipt: str) -> int:
