@@ -172,7 +172,7 @@ def tombstones(platform: Platform) -> Any:
     """What every ingest leaves out; ErasureError where it was recorded under another key."""
     from zipp_dagster.reddit.erasure import load_tombstones
 
-    return load_tombstones(erasures_file(platform), pseudonymizer(platform).fingerprint)
+    return load_tombstones(erasures_file(platform), pseudonymizer(platform))
 
 
 def remembered_sha256(path: Path, memory: Path, progress: Progress = silent) -> str:

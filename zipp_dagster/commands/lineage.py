@@ -28,14 +28,18 @@ def lineage() -> None:
 @click.option("--partition", metavar="YYYY-MM", help="The month of a monthly asset.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(asset: str, partition: str | None, as_json: bool) -> None:
-    """The provenance tree of an asset's current version, down to the dump files."""
+    """The provenance tree of an asset's current version, down to the dump files.
+
+    ASSET may be ASSET@VERSION, also of a version that was erased since.
+    """
     from rich.tree import Tree
 
     from zipp_dagster.console import out
     from zipp_dagster.platform.lineage import lineage_tree
     from zipp_dagster.runner import local_platform
 
-    root = lineage_tree(local_platform().lake, asset, partition)
+    asset, _, version = asset.partition("@")
+    root = lineage_tree(local_platform().lake, asset, partition, version or None)
     if as_json:
         click.echo(json.dumps(root.to_json(), indent=1))
         return

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets.catalogue import catalogue
-from assets.sources import SAMPLE_WORLD, erasures_file, media_directory, source
+from assets.sources import SAMPLE_WORLD, active_months, erasures_file, media_directory, source
 from zipp_dagster import runner
 from zipp_dagster.erasing import receipts
 from zipp_dagster.erasing.holding import current_versions, held, pending, seeds
@@ -66,7 +66,8 @@ def apply(platform: Platform, observer: Observer | None = None) -> Receipt | Non
     receipt = _opened(platform, receipt)
     holding = held(platform, receipt.seeds)
     _flag_models(platform, holding, receipt)
-    result = runner.run(platform, _selection(platform, holding), observer=observer)
+    selection = _selection(platform, holding)
+    result = runner.run(platform, selection, observer=observer, months=active_months(platform))
     withdrawn = _replace_the_rest(platform, receipt, observer, result)
     holding = held(platform, receipt.seeds)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
@@ -151,7 +152,7 @@ def _replace_the_rest(
             f"these could not be made without the erased data: {', '.join(result.failed)}. Nothing was "
             "removed yet: repair it and repeat the command"
         )
-    entries, months = catalogue(), set(runner.known_months(catalogue(), platform))
+    entries, months = catalogue(), active_months(platform)
     withdrawn = []
     for version in _current_holders(platform, receipt):
         known = version.asset in entries
@@ -160,7 +161,7 @@ def _replace_the_rest(
             withdrawn.append(version.asset)
     rest = {version.asset for version in _current_holders(platform, receipt)}
     if rest:
-        forced = runner.run(platform, rest, observer=observer, force=True)
+        forced = runner.run(platform, rest, observer=observer, force=True, months=months)
         if forced.failed:
             return _replace_the_rest(platform, receipt, observer, forced)
     still = _current_holders(platform, receipt)

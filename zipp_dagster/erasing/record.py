@@ -71,7 +71,7 @@ def record(platform: Platform, request: Request, reason: str = "") -> Recorded:
     looked = {stone.mark for stone in read_tombstones(path) if stone.partitions is not None}
     if looked.issuperset(marks):
         return Recorded(0, known, 0, 0, 0)
-    users = frozenset(mark.token for mark in marks if mark.kind == "user")
+    users = frozenset(map(hidden.user, request.users))
     tables, names, seen, rows = _located(platform, users, frozenset(request.items))
     own = sorted(names - set(request.items))
     items = [Mark("item", hidden.item(name)) for name in own]

@@ -68,8 +68,10 @@ class LineageNode:
             todo += fresh
 
 
-def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> LineageNode:
-    """The provenance of an asset's current version, down to the dump files.
+def lineage_tree(
+    lake: Lake, asset: str, partition: str | None = None, version: str | None = None
+) -> LineageNode:
+    """The provenance of an asset's current version, or of a named one, down to the dump files.
 
     A version that has been pruned since stays in the tree, with `kept` false; one that was erased
     has `erased` with the moment and the receipt, and its own inputs. Nodes that several others
@@ -102,8 +104,11 @@ def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> Lineag
         result.inputs = [node(e.asset, e.partition, e.version) for e in manifest.inputs]
         return result
 
-    current = lake.current(asset, partition)
-    return node(asset, partition, current.id)
+    if version is None:
+        return node(asset, partition, lake.current(asset, partition).id)
+    if erased_record(folder_of(lake.root, InputRef(asset, partition, version, ""))) is None:
+        lake.version(asset, version, partition)  # LakeError for a version that never was
+    return node(asset, partition, version)
 
 
 def _erased_node(

@@ -30,12 +30,19 @@ ERASURES_SCHEMA = pa.schema(
 )
 
 
+_ROUNDS = 4
+_HALF = 0xFFFFFFFF
+
+
 class ErasureError(ValueError):
     """A tombstone file is damaged, the key is another one, or a request is malformed."""
 
 
 class Mark(NamedTuple):
-    """What one tombstone hides: a user's pseudonym, or the keyed hash of an item's full name."""
+    """What one tombstone hides: a user's pseudonym, enciphered, or a keyed hash of an item's name.
+
+    A pseudonym as it stands would be a list of who was erased, to be held against older copies.
+    """
 
     kind: Literal["user", "item"]
     token: int
@@ -63,7 +70,7 @@ class Tombstone:
 
 @dataclass(frozen=True)
 class Tombstones:
-    """Tokens of erased users (their pseudonyms) and of erased items."""
+    """In memory: the pseudonyms of erased users, and the keyed hashes of erased items' names."""
 
     users: frozenset[int] = frozenset()
     items: frozenset[int] = frozenset()
@@ -91,7 +98,7 @@ class Request:
 
     def marks(self, pseudonymizer: Pseudonymizer) -> list[Mark]:
         """The tombstones' marks, users first."""
-        users = [Mark("user", pseudonymizer.user(name)) for name in self.users]
+        users = [Mark("user", bury(pseudonymizer, name)) for name in self.users]
         return users + [Mark("item", pseudonymizer.item(name)) for name in self.items]
 
 
@@ -139,20 +146,42 @@ def record_marks(
     return fresh
 
 
-def load_tombstones(path: Path | None, key: str | None = None) -> Tombstones:
-    """The tombstones of a file; none where there is no file.
-
-    `key` is the fingerprint of the key in use: under another one no tombstone would match, and
-    the ingest would bring erased data back.
+def load_tombstones(path: Path | None, pseudonymizer: Pseudonymizer) -> Tombstones:
+    """The tombstones of a file, ready to be compared with; none where there is no file.
 
     Raises:
-        ErasureError: the file is damaged, or was written under another key.
+        ErasureError: the file is damaged, or was written under another key: no tombstone would
+            match, and the ingest would bring erased data back.
     """
-    marks = [stone.mark for stone in read_tombstones(path, key)]
+    marks = [stone.mark for stone in read_tombstones(path, pseudonymizer.fingerprint)]
     return Tombstones(
-        frozenset(mark.token for mark in marks if mark.kind == "user"),
+        frozenset(_unearth(pseudonymizer, mark.token) for mark in marks if mark.kind == "user"),
         frozenset(mark.token for mark in marks if mark.kind == "item"),
     )
+
+
+def bury(pseudonymizer: Pseudonymizer, name: str) -> int:
+    """The tombstone's token of a user: the pseudonym under a cipher with the same key.
+
+    A Feistel network of four rounds over the halves of the 64 bits; its round function is the
+    keyed hash of a text that is no item's name.
+    """
+    pseudonym = pseudonymizer.user(name)
+    left, right = pseudonym >> 32, pseudonym & _HALF
+    for number in range(_ROUNDS):
+        left, right = right, left ^ _round(pseudonymizer, number, right)
+    return left << 32 | right
+
+
+def _unearth(pseudonymizer: Pseudonymizer, token: int) -> int:
+    left, right = token >> 32, token & _HALF
+    for number in reversed(range(_ROUNDS)):
+        left, right = right ^ _round(pseudonymizer, number, left), left
+    return left << 32 | right
+
+
+def _round(pseudonymizer: Pseudonymizer, number: int, half: int) -> int:
+    return pseudonymizer.item(f"tombstone {number} {half:08x}") & _HALF
 
 
 def tombstone_table(path: Path | None) -> pa.Table:
