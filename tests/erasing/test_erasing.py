@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,18 +94,48 @@ def settings(environment, home: Path, dumps: Path, **more: object):
     return environment(ZIPP_HOME=home, ZIPP_REDDIT__DUMPS_DIR=dumps, **small, **more)
 
 
-@pytest.fixture
-def place(template, environment, tmp_path):
-    """A copy of the template: every test has a home of its own."""
+@contextmanager
+def copied(template: tuple[Path, Path], environment, folder: Path):
+    """A copy of the template: a home of one's own."""
     template_home, dumps = template
-    shutil.copytree(template_home, tmp_path / "home")
+    shutil.copytree(template_home, folder / "home")
     records = [r for path in sorted(dumps.glob("*.zst")) for r in records_of(path)]
-    with settings(environment, tmp_path / "home", dumps):
+    with settings(environment, folder / "home", dumps):
         yield Place(runner.local_platform(), records)
 
 
 @pytest.fixture
+def place(template, environment, tmp_path):
+    with copied(template, environment, tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
 def somebody(place) -> str:
+    return most_active(place)
+
+
+@dataclass
+class Erased:
+    """An erasure of one person that went through."""
+
+    place: Place
+    name: str
+    person: Person
+    before: dict[tuple[str, str | None], str]
+    document: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def erased(template, environment, tmp_path_factory):
+    with copied(template, environment, tmp_path_factory.mktemp("erased")) as place:
+        name = most_active(place)
+        person, before = place.person(name), place.current()
+        document = call("erase", name, "--apply")
+        yield Erased(place, name, person, before, document)
+
+
+def most_active(place: Place) -> str:
     """The person with the most records; no bot, nobody deleted."""
     bots = {name.lower() for name in place.platform.settings.reddit.bots} | {"[deleted]"}
     counts = Counter(r["author"] for r in place.records if r["author"].lower() not in bots)
@@ -123,9 +154,8 @@ def test_names_and_texts_of_people_are_in_tables_and_nowhere_else(place, somebod
     assert outside == [], "events, logs, MLflow, pages and caches hold no text and no id"
 
 
-def test_an_erasure_removes_every_trace_and_says_what_went_where(place, somebody):
-    person, before = place.person(somebody), place.current()
-    document = call("erase", somebody, "--apply")
+def test_an_erasure_removes_every_trace_and_says_what_went_where(erased):
+    place, person, before, document = erased.place, erased.person, erased.before, erased.document
     assert (document["recorded"], document["unknown"]) == (1, 0)
     assert document["items_of_users"] > 3
     assert place.traces(person) == []
@@ -134,7 +164,7 @@ def test_an_erasure_removes_every_trace_and_says_what_went_where(place, somebody
     for (asset, month), line in lines.items():
         assert line["old_version"] == before[asset, month]
         assert line["new_version"] == place.current()[asset, month]
-    seen = [r for r in place.records if r["author"] == somebody]
+    seen = [r for r in place.records if r["author"] == erased.name]
     gone = sum(lines[asset, MONTH]["rows_removed"] for asset in ("comments", "submissions"))
     assert 0 < gone <= len(seen)
     assert receipt["erased"]["users"] == 1 and receipt["models"] == []
@@ -149,22 +179,20 @@ def test_an_erasure_removes_every_trace_and_says_what_went_where(place, somebody
     assert not [word for word in person.all_words if word in text.split('"')]
 
 
-def test_what_was_not_made_from_the_person_stays_as_it_is(place, somebody):
-    before = place.current()
-    call("erase", somebody, "--apply")
-    after = place.current()
+def test_what_was_not_made_from_the_person_stays_as_it_is(erased):
+    before, after = erased.before, erased.place.current()
     changed = {key for key in before if before[key] != after[key]}
-    assert ("reddit_dumps", "2024-01") not in changed and ("sample_world", None) not in changed
-    result = runner.run(place.platform, select(catalogue(), SELECTION))
+    assert ("reddit_dumps", MONTH) not in changed and ("sample_world", None) not in changed
+    result = runner.run(erased.place.platform, select(catalogue(), SELECTION))
     assert result.made == []
 
 
-def test_the_same_erasure_twice_changes_nothing(place, somebody):
-    first = call("erase", somebody, "--apply")
-    before, stones = place.current(), read_tombstones(place.platform.home / "erasures.jsonl")
-    again = call("erase", somebody.upper(), "--apply")
+def test_the_same_erasure_twice_changes_nothing(erased):
+    place, stones = erased.place, read_tombstones(erased.place.platform.home / "erasures.jsonl")
+    before = place.current()
+    again = call("erase", erased.name.upper(), "--apply")
     assert (again["recorded"], again["known_before"], again["receipt"]) == (0, 1, None)
-    assert again["receipts_before"] == [first["receipt"]["receipt"]]
+    assert again["receipts_before"] == [erased.document["receipt"]["receipt"]]
     assert place.current() == before
     assert read_tombstones(place.platform.home / "erasures.jsonl") == stones
     assert len(list(receipts.folder_of(place.platform).iterdir())) == 1
