@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from zipp_dagster.platform.erased import ErasedVersion, erased_record, folder_of, leftovers
 from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.staleness import current_versions
 from zipp_dagster.platform.versions import (
     MANIFEST,
     FileEntry,
@@ -165,6 +166,13 @@ class Verification:
         return not any(damage.serious for damage in self.damages)
 
 
+def every_version(lake: Lake) -> Iterator[Version]:
+    """Every kept version, rejected ones and those with a damaged manifest included."""
+    for asset in lake.assets():
+        for folder in sorted((lake.root / asset).iterdir()):
+            yield from (Version(path) for path in sorted(folder.iterdir()) if path.is_dir())
+
+
 def verify(lake: Lake, progress: Progress = silent) -> Verification:
     """Re-hashes every file of every kept version, and the dump files that they name.
 
@@ -172,15 +180,10 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     Versions that were erased on request are listed as such; files left beside their record are
     damage.
     """
-    versions = [
-        version
-        for asset in lake.assets()
-        for folder in sorted((lake.root / asset).iterdir())
-        for version in (Version(p) for p in sorted(folder.iterdir()) if p.is_dir())
-    ]
+    versions = list(every_version(lake))
     damages: list[Damage] = []
     erased: list[ErasedVersion] = []
-    current = {version.id for version in _current_versions(lake)}
+    current = {version.id for version in current_versions(lake)}
     seen_external: dict[FileEntry, FileState | None] = {}
     files = size = 0
     for position, version in enumerate(versions):
@@ -219,17 +222,6 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     progress(len(versions), len(versions), "done")
     kept = len(versions) - len(erased)
     return Verification(kept, files, size, tuple(damages), tuple(erased))
-
-
-def _current_versions(lake: Lake) -> Iterator[Version]:
-    for asset in lake.assets():
-        for partition in lake.partitions(asset):
-            try:
-                version = lake.find(asset, partition)
-            except LakeError:
-                continue  # listed by _pointer_damages
-            if version is not None:
-                yield version
 
 
 def _pointer_damages(lake: Lake) -> Iterator[Damage]:
