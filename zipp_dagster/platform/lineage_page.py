@@ -93,7 +93,7 @@ def _box(box: Box, lake: Lake, catalogue: Catalogue, stale: Mapping[str, str]) -
 def _version(node: LineageNode, lake: Lake, stale: Mapping[str, str]) -> dict[str, Any]:
     state = "current"
     if not node.kept:
-        state = "pruned" if node.erased is None else "erased"
+        state = "pruned"
     elif node.version in stale:
         state = "outdated"
     elif node.skipped:
