@@ -139,8 +139,10 @@ def records_of(dump: Path) -> Iterator[dict[str, Any]]:
     """The JSON records of a dump file that can be read at all."""
     import zstandard
 
-    data = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
-    for line in data.decompress(dump.read_bytes()).split(b"\n"):
+    frames = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
+        dump.read_bytes(), read_across_frames=True
+    )
+    for line in frames.read().split(b"\n"):
         try:
             record = json.loads(line)
         except ValueError:
