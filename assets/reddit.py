@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from assets import sources
 from assets.reddit_checks import DUMP_CHECKS, TABLE_CHECKS, rejections_complete
 from zipp_dagster.platform.artifacts import (
@@ -114,7 +117,8 @@ def reddit_dumps(out: Draft, platform: Platform) -> Summary:
     partitioned=True,
     pool="decode",
     checks=TABLE_CHECKS,
-    external_state=sources.key_fingerprint,
+    external_state=sources.comments_fingerprint,
+    version_by_content=True,
 )
 def comments(
     inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
@@ -134,7 +138,8 @@ def comments(
     partitioned=True,
     pool="decode",
     checks=TABLE_CHECKS,
-    external_state=sources.key_fingerprint,
+    external_state=sources.submissions_fingerprint,
+    version_by_content=True,
 )
 def submissions(
     inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
@@ -158,26 +163,28 @@ def _ingest(
     from pathlib import Path
 
     from zipp_dagster.reddit.dumps import dump_file
-    from zipp_dagster.reddit.erasure import load_tombstones
     from zipp_dagster.reddit.ingest import dump_to_parquet
+    from zipp_dagster.reddit.traces import mask_mentions
 
     inventory = json.loads(inputs["reddit_dumps"].path("inventory.json").read_text())
     paths = [Path(entry["path"]) for entry in inventory if entry["kind"] == kind]
     if not paths:
         raise Skip(f"the dump folder holds no {kind} of {out.partition}")
+    pseudonymizer, tombstones = sources.pseudonymizer(platform), sources.tombstones(platform)
+    dump = dump_file(paths[0])
     report = dump_to_parquet(
-        dump_file(paths[0]),
-        out.directory,
-        sources.pseudonymizer(platform),
-        load_tombstones(sources.erasures_file(platform)),
-        progress,
-        bots=frozenset(settings.bots),
+        dump, out.directory, pseudonymizer, tombstones, progress, bots=frozenset(settings.bots)
     )
+    mask_mentions(out.directory, dump.kind, tombstones, pseudonymizer)
     out.path("report.json").write_text(json.dumps(report.as_dict(), indent=1))
     numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
     return Summary(
         rows=report.kept,
-        metadata={**numbers, "rejected_reasons": report.rejected_reasons},
+        metadata={
+            **numbers,
+            "rejected_reasons": report.rejected_reasons,
+            "pseudonym_key": pseudonymizer.fingerprint,
+        },
     )
 
 
@@ -269,25 +276,57 @@ def media(
     from zipp_dagster.reddit.media import collect_media
 
     folder = sources.media_directory(platform)
-    if folder is None:
-        raise Skip("there are no images: reddit.media_dir is not set")
-    report = collect_media(
-        inputs["submissions"].files(),
-        folder,
-        out.directory,
-        progress,
-        max_bytes=settings.max_image_mib * 2**20,
-        max_pixels=settings.max_image_megapixels * 10**6,
-    )
+    limits = {
+        "max_bytes": settings.max_image_mib * 2**20,
+        "max_pixels": settings.max_image_megapixels * 10**6,
+    }
+    posts = inputs["submissions"].files()
+    fetched: dict[str, Any] = {}
+    if folder is not None:
+        report = collect_media(posts, folder, out.directory, progress, **limits)
+    elif sources.fetches(platform):
+        report, fetched = _fetch(posts, out, platform, settings, progress, limits)
+    else:
+        raise Skip(
+            "there are no images: reddit.media_dir is not set, and reddit.fetch_media is off"
+        )
     images = {}
     if inputs.available("sample_world"):
         images["first images"] = contact_sheet(_first_images(out, 24))
     numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
     return Summary(
         rows=report.collected,
-        metadata={**numbers, "failure_reasons": report.failure_reasons},
+        metadata={**numbers, "failure_reasons": report.failure_reasons, **fetched},
         images=images,
     )
+
+
+def _fetch(
+    posts: list[Path],
+    out: Draft,
+    platform: Platform,
+    settings: RedditSettings,
+    progress: Progress,
+    limits: dict[str, int],
+) -> tuple[Any, dict[str, Any]]:
+    """The media of posts from the network, and what the fetch did, for metadata."""
+    from zipp_dagster.reddit.media import fetch_media
+    from zipp_dagster.reddit.media_cache import MediaCache
+    from zipp_dagster.reddit.media_fetch import Fetcher
+
+    with MediaCache(sources.media_cache(platform)) as cache:
+        fetcher = Fetcher(settings.fetch, cache, **limits)
+        report = fetch_media(
+            posts,
+            fetcher,
+            cache,
+            out.directory,
+            progress,
+            over_18=settings.fetch.over_18,
+            most_unreachable=settings.fetch.most_unreachable,
+        )
+    names = ("cached", "fetched", "unreachable", "requests", "retries", "received_bytes")
+    return report, {name: getattr(fetcher.report, name) for name in names}
 
 
 def _first_images(out: Draft, count: int) -> list[bytes]:

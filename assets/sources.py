@@ -42,6 +42,16 @@ def media_directory(platform: Platform) -> Path | None:
     return None
 
 
+def fetches(platform: Platform) -> bool:
+    """Whether images are fetched: for real dumps, where it is set and no folder is named."""
+    return media_directory(platform) is None and platform.settings.reddit.fetch_media
+
+
+def media_cache(platform: Platform) -> Path:
+    """Where fetched images are kept between runs."""
+    return platform.home / "media-cache"
+
+
 def months_in_folder(platform: Platform) -> list[str]:
     """The months that the dump folder holds now; DumpError where it cannot be used."""
     from zipp_dagster.reddit.dumps import find_dumps
@@ -89,10 +99,14 @@ def dumps_fingerprint(platform: Platform, partition: str | None) -> str:
 
 
 def media_fingerprint(platform: Platform, partition: str | None) -> str:
-    """The media folder's file names, sizes and times: changes when a file comes or goes."""
+    """The media folder's file names, sizes and times: changes when a file comes or goes.
+
+    For fetched media, whom it may be fetched from; not what the servers answer.
+    """
     folder = media_directory(platform)
     if folder is None:
-        return "none"
+        fetch = platform.settings.reddit.fetch
+        return f"fetched: {sorted(fetch.hosts)} {fetch.over_18}" if fetches(platform) else "none"
     if platform.settings.reddit.media_dir is None:
         return "sample world"
     digest = hashlib.sha256()
@@ -119,11 +133,6 @@ def pseudonymizer(platform: Platform) -> Any:
     return Pseudonymizer(load_or_create_key(path))
 
 
-def key_fingerprint(platform: Platform, partition: str | None) -> str:
-    """Says whether the key is another one, and nothing about it."""
-    return str(pseudonymizer(platform).fingerprint)
-
-
 def erasures_file(platform: Platform) -> Path:
     """The tombstones, outside the lake."""
     path: Path | None = platform.settings.reddit.erasures_file
@@ -132,8 +141,38 @@ def erasures_file(platform: Platform) -> Path:
 
 def erasures_fingerprint(platform: Platform, partition: str | None) -> str:
     """Changes with every tombstone."""
-    path = erasures_file(platform)
-    return sha256_of(path) if path.exists() else "none"
+    from zipp_dagster.reddit.erasure import tombstones_fingerprint
+
+    return tombstones_fingerprint(erasures_file(platform))
+
+
+def comments_fingerprint(platform: Platform, partition: str | None) -> str:
+    """What a month's comments are made from; see `_ingested_from`."""
+    return _ingested_from(platform, "comments", partition)
+
+
+def submissions_fingerprint(platform: Platform, partition: str | None) -> str:
+    """What a month's submissions are made from; see `_ingested_from`."""
+    return _ingested_from(platform, "submissions", partition)
+
+
+def _ingested_from(platform: Platform, asset: str, partition: str | None) -> str:
+    """The month's dump files, the key, and those tombstones that concern this very table.
+
+    An erasure so re-reads the months that hold the person, not the whole archive.
+    """
+    from zipp_dagster.reddit.erasure import tombstones_fingerprint
+
+    dumps = platform.lake.current("reddit_dumps", partition).manifest.data_version
+    stones = tombstones_fingerprint(erasures_file(platform), f"{asset}[{partition}]")
+    return f"{dumps} {pseudonymizer(platform).fingerprint} {stones}"
+
+
+def tombstones(platform: Platform) -> Any:
+    """What every ingest leaves out; ErasureError where it was recorded under another key."""
+    from zipp_dagster.reddit.erasure import load_tombstones
+
+    return load_tombstones(erasures_file(platform), pseudonymizer(platform))
 
 
 def remembered_sha256(path: Path, memory: Path, progress: Progress = silent) -> str:

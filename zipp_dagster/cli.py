@@ -23,7 +23,7 @@ COMMANDS = {
     "encoder": ("models", "Encoders on anybody's user,item,count tables."),
     "personas": ("personas", "Show, edit, import and export personas."),
     "personalize": ("personas", "A prompt and its image, generic and personal."),
-    "erase": ("housekeeping", "Record erasures; with --apply, rebuild without them."),
+    "erase": ("erasure", "Erase people or items; with --apply, everywhere, with a receipt."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),
     "bootstrap": ("operation", "Make the Dagster instance ready: pools, months, dagster.yaml."),

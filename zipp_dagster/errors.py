@@ -22,6 +22,7 @@ def known_errors() -> tuple[type[Exception], ...]:
     from zipp_dagster.platform.versions import LakeError
     from zipp_dagster.reddit.dumps import DumpError
     from zipp_dagster.reddit.erasure import ErasureError
+    from zipp_dagster.reddit.media import MediaError
     from zipp_dagster.reddit.pseudonyms import PseudonymKeyError
     from zipp_dagster.settings import SettingsError
 
@@ -32,6 +33,7 @@ def known_errors() -> tuple[type[Exception], ...]:
         GraphError,
         LakeError,
         LanguageModelError,
+        MediaError,
         ModelError,
         PersonaError,
         PseudonymKeyError,

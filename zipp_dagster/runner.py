@@ -85,8 +85,11 @@ def run(
     *,
     observer: Observer | None = None,
     force: bool = False,
+    months: Sequence[str] | None = None,
 ) -> RunResult:
     """Materialises the selected artifacts that are not up to date.
+
+    Of the monthly ones `partition` alone, or `months`, or all months that there are.
 
     Raises:
         SettingsError, DumpError: before anything runs, if settings or the dump folder are unusable.
@@ -94,11 +97,12 @@ def run(
     lock = instance_folder(platform.home) / RUNNING / f"{secrets.token_hex(8)}.lock"
     with locked(lock):
         session = _Session(catalogue(), platform, observer, force, lock)
-        return _run_in_order(session, platform, selection, partition)
+        chosen = [partition] if partition else months
+        return _run_in_order(session, platform, selection, chosen)
 
 
 def _run_in_order(
-    session: _Session, platform: Platform, selection: set[str], partition: str | None
+    session: _Session, platform: Platform, selection: set[str], chosen: Sequence[str] | None
 ) -> RunResult:
     entries = session.entries
     first = {n for n in selection if not entries[n].partitioned and _feeds_months(entries, n)}
@@ -106,7 +110,7 @@ def _run_in_order(
     session.phase(first, None)
     if session.result.failed and monthly:
         return session.result
-    months = [partition] if partition else known_months(entries, platform)
+    months = known_months(entries, platform) if chosen is None else list(chosen)
     if months:
         session.instance.add_dynamic_partitions(MONTHS.name or "", months)
     for month in months if monthly else []:

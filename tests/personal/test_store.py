@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assets.sources import pseudonymizer
 from tests.personal.people import (
     ANA,
     ANA_HEX,
@@ -29,7 +30,6 @@ from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.versions import NotMaterialised
 from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.reddit.erasure import add_tombstones
-from zipp_dagster.reddit.pseudonyms import Pseudonymizer
 from zipp_dagster.settings import Settings
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
@@ -193,7 +193,7 @@ def test_a_dump_folder_in_the_settings_means_real_people(tmp_path: Path):
 
 
 def test_erased_people_have_no_persona_any_more(platform: Any, store: PersonaStore):
-    names = Pseudonymizer(b"k" * 32)
+    names = pseudonymizer(platform)
     user = names.user("ana")
     store.save(user, document())
     store.save("bob", document())

@@ -11,6 +11,7 @@ from zipp_dagster.platform.registry import (
     CHAMPION,
     OUTSIDE,
     PREVIOUS,
+    TRAINED_ON_ERASED,
     ModelVersion,
     Registry,
     RegistryConflict,
@@ -215,3 +216,28 @@ def test_the_local_store_is_a_sqlite_file_unless_a_server_is_named(tmp_path):
     assert local.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert local.artifact_root == tmp_path / "artifacts"
     assert Registry.local(tmp_path, "http://mlflow", "zipp").tracking_uri == "http://mlflow"
+
+
+def test_a_retired_model_is_flagged_and_neither_champion_nor_a_way_back(registry, register, name):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    registry.promote(name, 2, who="bob", why="better")
+    for version in registry.versions(name):
+        retired = registry.retire(version, "receipt-1")
+        assert retired.aliases == () and retired.tags[TRAINED_ON_ERASED] == "receipt-1"
+    assert registry.by_alias(name, CHAMPION) is None
+    with pytest.raises(RegistryError, match="no previous champion"):
+        registry.rollback(name, who="ann", why="worse")
+    third = register("lake-3")
+    registry.promote(name, third.version, who="ann", why="retrained")
+    assert registry.by_alias(name, PREVIOUS) is None
+
+
+def test_the_files_of_a_version_are_deleted_and_its_entry_stays(registry, register, name):
+    one, two = register("lake-1"), register("lake-2")
+    files = set(registry.artifact_root.rglob("weights.safetensors"))
+    assert registry.delete_files(one) and not registry.delete_files(one)
+    left = set(registry.artifact_root.rglob("weights.safetensors"))
+    assert len(files) - len(left) == 1
+    assert [v.version for v in registry.versions(name)] == [1, 2]
+    assert registry.delete_files(two)

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from zipp_dagster.reddit.media import MediaError, collect_media, difference_hash, inspect_image
+from zipp_dagster.reddit.image_facts import ImageFacts, difference_hash, inspect_image
+from zipp_dagster.reddit.media import Duplicates, MediaError, collect_media
 
 
 def picture(format: str = "PNG", size: tuple[int, int] = (16, 12), color: str = "red") -> bytes:
@@ -24,7 +25,14 @@ def posts(tmp_path):
     def write(*rows: tuple[str, str | None, bool]):
         path = tmp_path / "part-00000.parquet"
         table = [
-            {"id": post, "media_key": key, "is_image": key is not None, "is_bot": bot}
+            {
+                "id": post,
+                "media_key": key,
+                "is_image": key is not None,
+                "is_bot": bot,
+                "url": f"https://i.redd.it/{key}",
+                "over_18": False,
+            }
             for post, key, bot in rows
         ]
         schema = pa.schema(
@@ -33,6 +41,8 @@ def posts(tmp_path):
                 ("media_key", pa.string()),
                 ("is_image", pa.bool_()),
                 ("is_bot", pa.bool_()),
+                ("url", pa.string()),
+                ("over_18", pa.bool_()),
             ]
         )
         pq.write_table(pa.Table.from_pylist(table, schema=schema), path)
@@ -101,7 +111,7 @@ def test_every_failure_has_its_reason(posts, media_dir, tmp_path):
         "too_many_pixels",
         "unsafe_name",
         "missing",
-        "not_an_image",
+        "web_page",
         "unsafe_name",
         "unsafe_name",
     ]
@@ -126,3 +136,17 @@ def test_similar_pictures_have_similar_hashes():
     assert bin(difference_hash(one) ^ difference_hash(same)).count("1") <= 8
     assert bin(difference_hash(one) ^ difference_hash(mirrored)).count("1") >= 8
     assert inspect_image(picture(), 1000).dhash < 2**64
+
+
+def test_repeated_and_similar_pictures_are_traced_to_the_first_post():
+    found = Duplicates()
+    place = [
+        found.place("a", ImageFacts("1" * 64, 0b0000, 9, 9)),
+        found.place("b", ImageFacts("1" * 64, 0b0000, 9, 9)),
+        found.place("c", ImageFacts("2" * 64, 0b0111 << 40, 9, 9)),
+        found.place("d", ImageFacts("3" * 64, 0b1111 << 40, 9, 9)),
+        found.place("e", ImageFacts("4" * 64, 0xF0F0_F0F0_F0F0_F0F0, 9, 9)),
+    ]
+    # d is four bits away from a, and one from c; c itself is like a, and no one is compared with it.
+    assert place == [(None, None), ("a", "a"), (None, "a"), (None, None), (None, None)]
+    assert found.distinct == 4

@@ -1,4 +1,4 @@
-"""`zipp erase`, `zipp prune`, `zipp doctor`."""
+"""`zipp prune` and `zipp doctor`."""
 
 from __future__ import annotations
 
@@ -7,73 +7,9 @@ import os
 import shutil
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import click
-
-
-@click.command()
-@click.option(
-    "--user", "users", multiple=True, metavar="NAME", help="A Reddit user name; repeatable."
-)
-@click.option(
-    "--file",
-    "listing",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="One entry a line: u/NAME, or an item id such as t1_abc or t3_abc.",
-)
-@click.option("--reason", default="", help="A short note; it must name nobody.")
-@click.option("--apply", "apply_now", is_flag=True, help="Rebuild everything without them now.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def erase(
-    users: tuple[str, ...], listing: Path | None, reason: str, apply_now: bool, as_json: bool
-) -> None:
-    """Record erasures as keyed hashes, and say what must be rebuilt.
-
-    Names themselves are not kept. Old versions that still hold the data go with `zipp prune`.
-    """
-    from assets.catalogue import catalogue
-    from assets.sources import erasures_file, pseudonymizer
-    from zipp_dagster import runner
-    from zipp_dagster.console import RunConsole, err
-    from zipp_dagster.personal import PersonaStore
-    from zipp_dagster.reddit.erasure import add_tombstones
-
-    names, items = list(users), []
-    for line in listing.read_text().splitlines() if listing else []:
-        entry = line.strip()
-        if entry.startswith(("t1_", "t3_")):
-            items.append(entry)
-        elif entry:
-            names.append(entry)
-    if not names and not items:
-        raise click.UsageError("name somebody with --user, or a file with --file")
-    platform = runner.local_platform()
-    added = add_tombstones(
-        erasures_file(platform), pseudonymizer(platform), users=names, items=items, reason=reason
-    )
-    PersonaStore(platform).forget_erased()
-    stale = [step.name for step in runner.full_plan(platform) if step.state != "fresh"]
-    receipt: dict[str, Any] = {"recorded": added, "known_before": len(names) + len(items) - added}
-    if apply_now:
-        with RunConsole(err) as console:
-            result = runner.run(platform, set(catalogue()), observer=console)
-        receipt |= {"rebuilt": result.made, "failed": result.failed}
-    else:
-        receipt["must_be_rebuilt"] = stale
-    if as_json:
-        click.echo(json.dumps(receipt, indent=1))
-    else:
-        click.echo(f"{added} erasures recorded, {receipt['known_before']} were known")
-        done = receipt.get("rebuilt")
-        click.echo(
-            f"rebuilt: {', '.join(done) or 'nothing'}"
-            if done is not None
-            else f"must be rebuilt (zipp run, or --apply): {', '.join(stale) or 'nothing'}"
-        )
-    if receipt.get("failed"):
-        sys.exit(1)
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,10 @@ def lineage() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(asset: str, partition: str | None, page: Path | None, as_json: bool) -> None:
-    """The provenance tree of an asset's current version, down to the dump files."""
+    """The provenance tree of an asset's current version, down to the dump files.
+
+    ASSET may be ASSET@VERSION, also of a version that was erased since.
+    """
     from rich.tree import Tree
 
     from zipp_dagster.console import out
@@ -44,7 +48,8 @@ def show(asset: str, partition: str | None, page: Path | None, as_json: bool) ->
     if page is not None:
         _write_page(asset, partition, page)
         return
-    root = lineage_tree(local_platform().lake, asset, partition)
+    asset, _, version = asset.partition("@")
+    root = lineage_tree(local_platform().lake, asset, partition, version or None)
     if as_json:
         click.echo(json.dumps(root.to_json(), indent=1))
         return
@@ -82,6 +87,9 @@ def _write_page(asset: str, partition: str | None, page: Path) -> None:
 def _label(node: LineageNode, seen: bool) -> str:
     name = node.asset if node.partition is None else f"{node.asset}\\[{node.partition}]"
     text = f"{name} [dim]{node.version}[/]"
+    if node.erased is not None:
+        text += f" [yellow]erased {node.erased['at']}, receipt {node.erased['receipt']}[/]"
+        return text + (" [dim](above)[/]" if seen and node.inputs else "")
     if not node.kept:
         return f"{text} [yellow]pruned[/]"
     if node.rows is not None:
@@ -107,6 +115,16 @@ def verify(as_json: bool) -> None:
             "files": result.files,
             "bytes": result.bytes,
             "damages": [damage.__dict__ for damage in result.damages],
+            "erased": [
+                {
+                    "asset": entry.asset,
+                    "partition": entry.partition,
+                    "version": entry.version,
+                    "at": entry.erased_at,
+                    "receipt": entry.receipt,
+                }
+                for entry in result.erased
+            ],
         }
         click.echo(json.dumps(document, indent=1))
     else:
@@ -115,6 +133,8 @@ def verify(as_json: bool) -> None:
                 damage.asset if damage.partition is None else f"{damage.asset}[{damage.partition}]"
             )
             out.print(f"{damage.state}: {where} {damage.version}: {damage.file}", markup=False)
+        for receipt, count in Counter(entry.receipt for entry in result.erased).items():
+            out.print(f"erased: {count} versions, receipt {receipt}", markup=False)
         verdict = "[green]all intact[/]" if result.passed else "[red]damaged[/]"
         size = human_size(result.bytes)
         out.print(f"{verdict}: {result.files} files ({size}) in {result.versions} versions")

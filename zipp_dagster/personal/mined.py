@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from assets.sources import erasures_file, tombstones
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaEntry, is_pseudonym, shown
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lineage import lineage_tree
-from zipp_dagster.reddit.erasure import load_tombstones
 
 _COLUMNS = ["user_id", "profile", "quarantined"]
 
@@ -29,9 +29,7 @@ class MinedPersonas:
     def __init__(self, platform: Platform) -> None:
         self.lake = platform.lake
         self.settings = platform.settings
-        self._tombstones = platform.settings.reddit.erasures_file or (
-            platform.home / "erasures.jsonl"
-        )
+        self._platform = platform
 
     def find(self, name: str) -> PersonaEntry | None:
         """The mined persona of a pseudonym, None where there is none or the person was erased."""
@@ -64,7 +62,9 @@ class MinedPersonas:
     @cached_property
     def erased(self) -> frozenset[str]:
         """Pseudonyms with a tombstone: their personas may linger in the lake until it is rebuilt."""
-        return frozenset(shown(token) for token in load_tombstones(self._tombstones).users)
+        if not erasures_file(self._platform).exists():
+            return frozenset()  # without a tombstone no key is needed, and none is made
+        return frozenset(shown(user) for user in tombstones(self._platform).users)
 
     @cached_property
     def people_are_real(self) -> bool:

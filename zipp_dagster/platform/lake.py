@@ -1,6 +1,7 @@
 """The lake: immutable, hashed version directories, one `current` pointer an asset partition.
 
     <root>/<asset>/<partition or _>/<version>/      data files and manifest.json
+    <root>/<asset>/<partition or _>/<version>/      only erased.json, if it was erased on request
     <root>/<asset>/<partition or _>/current         the name of the current version
     <root>/.drafts/                                 what is being written
     <root>/.scratch/<asset>/<partition>/<key>/      partial work that outlives a killed run
@@ -20,12 +21,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.platform.erased import erase_version, erased_record
 from zipp_dagster.platform.locks import in_use, locked
 from zipp_dagster.platform.versions import (
     MANIFEST,
@@ -102,7 +104,7 @@ class Lake:
         folder = self._folder(asset, partition)
         if not folder.is_dir():
             return []
-        return [Version(path) for path in sorted(folder.iterdir()) if (path / MANIFEST).is_file()]
+        return [version for path in sorted(folder.iterdir()) if (version := Version(path)).kept]
 
     def find(self, asset: str, partition: str | None = None) -> Version | None:
         """The current version, None where there is none."""
@@ -111,7 +113,7 @@ class Lake:
         except FileNotFoundError:
             return None
         directory = self._folder(asset, partition) / name
-        if not (directory / MANIFEST).is_file():
+        if not Version(directory).kept:
             raise LakeError(
                 f"{directory} is the current version of {asset} and is not there: restore it, or "
                 f"choose another one with `zipp lineage show {asset}` and materialise again"
@@ -131,6 +133,11 @@ class Lake:
     def version(self, asset: str, version: str, partition: str | None = None) -> Version:
         """One version by its name (time travel)."""
         directory = self._folder(asset, partition) / version
+        erased = erased_record(directory)
+        if erased is not None:
+            raise LakeError(
+                f"{asset} {version} was erased on {erased.erased_at} (receipt {erased.receipt})"
+            )
         if not (directory / MANIFEST).is_file():
             known = ", ".join(v.id for v in self.versions(asset, partition)) or "none"
             raise LakeError(f"{asset} has no version {version}; kept versions: {known}")
@@ -219,6 +226,32 @@ class Lake:
         _fsync(fresh)
         fresh.replace(folder / "current")
         _fsync(folder)
+
+    def erase(self, version: Version, receipt: str, erased_at: str) -> None:
+        """Removes a version's bytes for good and leaves the record that it was erased.
+
+        Raises LakeError if it is current: `withdraw` it first, or make a new one.
+        """
+        current = self.find(version.asset, version.partition) if version.kept else None
+        if current == version:
+            raise LakeError(f"{version.asset} {version.id} is current and cannot be erased")
+        erase_version(version, receipt, erased_at)
+
+    def withdraw(self, asset: str, partition: str | None = None) -> None:
+        """Takes the `current` pointer away: the partition then counts as never materialised."""
+        folder = self._folder(asset, partition)
+        (folder / "current").unlink(missing_ok=True)
+        if folder.is_dir():
+            _fsync(folder)
+
+    def discard_partial_work(self, assets: Iterable[str]) -> int:
+        """Removes dead drafts, and the scratch folders of some assets; returns how many."""
+        folders = [path for name in assets for path in (self.root / SCRATCH / name).glob("*/*")]
+        drafts = len(list((self.root / DRAFTS).glob("*")))
+        for path in folders:
+            shutil.rmtree(path, ignore_errors=True)
+        self._sweep()
+        return len(folders) + drafts - len(list((self.root / DRAFTS).glob("*")))
 
     def prune(
         self, keep: int, protected: frozenset[str] = frozenset(), *, dry_run: bool = False

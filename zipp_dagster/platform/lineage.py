@@ -5,17 +5,25 @@ intact, and why two versions differ. Works without the Dagster database.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from zipp_dagster.platform.erased import ErasedVersion, erased_record, folder_of, leftovers
 from zipp_dagster.platform.lake import Lake, sha256_of
 from zipp_dagster.platform.staleness import current_versions
-from zipp_dagster.platform.versions import MANIFEST, FileEntry, LakeError, Manifest, Version
+from zipp_dagster.platform.versions import (
+    MANIFEST,
+    FileEntry,
+    InputRef,
+    LakeError,
+    Manifest,
+    Version,
+)
 from zipp_dagster.progress import Progress, silent
 
-FileState = Literal["changed", "missing", "unlisted", "absent", "damaged"]
+FileState = Literal["changed", "missing", "unlisted", "absent", "damaged", "not erased"]
 
 
 @dataclass
@@ -32,6 +40,7 @@ class LineageNode:
     skipped: str | None
     external_files: list[str]
     kept: bool = True
+    erased: dict[str, str] | None = None
     inputs: list[LineageNode] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -60,17 +69,23 @@ class LineageNode:
             todo += fresh
 
 
-def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> LineageNode:
-    """The provenance of an asset's current version, down to the dump files.
+def lineage_tree(
+    lake: Lake, asset: str, partition: str | None = None, version: str | None = None
+) -> LineageNode:
+    """The provenance of an asset's current version, or of a named one, down to the dump files.
 
-    A version that has been pruned since stays in the tree, with `kept` false. Nodes that several
-    others share are the same object.
+    A version that has been pruned since stays in the tree, with `kept` false; one that was erased
+    has `erased` with the moment and the receipt, and its own inputs. Nodes that several others
+    share are the same object.
     """
     known: dict[str, LineageNode] = {}
 
     def node(name: str, part: str | None, version: str) -> LineageNode:
         if version in known:
             return known[version]
+        gone = erased_record(folder_of(lake.root, InputRef(name, part, version, "")))
+        if gone is not None:
+            return _erased_node(gone, known, node)
         try:
             manifest = lake.version(name, version, part).manifest
         except LakeError:
@@ -90,8 +105,33 @@ def lineage_tree(lake: Lake, asset: str, partition: str | None = None) -> Lineag
         result.inputs = [node(e.asset, e.partition, e.version) for e in manifest.inputs]
         return result
 
-    current = lake.current(asset, partition)
-    return node(asset, partition, current.id)
+    if version is None:
+        return node(asset, partition, lake.current(asset, partition).id)
+    if erased_record(folder_of(lake.root, InputRef(asset, partition, version, ""))) is None:
+        lake.version(asset, version, partition)  # LakeError for a version that never was
+    return node(asset, partition, version)
+
+
+def _erased_node(
+    gone: ErasedVersion,
+    known: dict[str, LineageNode],
+    node: Callable[[str, str | None, str], LineageNode],
+) -> LineageNode:
+    known[gone.version] = result = LineageNode(
+        asset=gone.asset,
+        partition=gone.partition,
+        version=gone.version,
+        run=gone.run_id,
+        created=gone.created,
+        code_version=gone.code_version,
+        rows=None,
+        skipped=None,
+        external_files=[entry.path for entry in gone.external_files],
+        kept=False,
+        erased={"at": gone.erased_at, "receipt": gone.receipt},
+    )
+    result.inputs = [node(e.asset, e.partition, e.version) for e in gone.inputs]
+    return result
 
 
 @dataclass(frozen=True)
@@ -118,6 +158,7 @@ class Verification:
     files: int
     bytes: int
     damages: tuple[Damage, ...]
+    erased: tuple[ErasedVersion, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -136,14 +177,23 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     """Re-hashes every file of every kept version, and the dump files that they name.
 
     A dump file may be replaced by a corrected one: what an older version read is then "absent".
+    Versions that were erased on request are listed as such; files left beside their record are
+    damage.
     """
     versions = list(every_version(lake))
     damages: list[Damage] = []
+    erased: list[ErasedVersion] = []
     current = {version.id for version in current_versions(lake)}
     seen_external: dict[FileEntry, FileState | None] = {}
     files = size = 0
     for position, version in enumerate(versions):
         progress(position, len(versions), f"{version.asset}")
+        record = erased_record(version.directory)
+        if record is not None:
+            erased.append(record)
+            left = leftovers(version.directory)
+            damages += [_damage(version, path.name, "not erased") for path in left]
+            continue
         try:
             manifest = version.manifest
         except LakeError:
@@ -170,7 +220,8 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
                 damages.append(_damage(version, entry.path, external))
     damages += _pointer_damages(lake)
     progress(len(versions), len(versions), "done")
-    return Verification(len(versions), files, size, tuple(damages))
+    kept = len(versions) - len(erased)
+    return Verification(kept, files, size, tuple(damages), tuple(erased))
 
 
 def _pointer_damages(lake: Lake) -> Iterator[Damage]:

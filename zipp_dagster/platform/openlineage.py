@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zipp_dagster.platform.artifacts import Artifact, first_line
 from zipp_dagster.platform.catalogue import Catalogue
+from zipp_dagster.platform.erased import erased_record
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.lineage import every_version
 from zipp_dagster.platform.versions import InputRef, Manifest
@@ -37,9 +38,12 @@ def events(
         catalogue: descriptions, owners, contracts and SQL of the assets; a version of an asset that
             no longer exists is exported without them.
         namespace: the OpenLineage namespace of jobs and datasets.
-        only_current: leave older and rejected versions out.
+        only_current: leave older and rejected versions out. Erased ones are never exported.
     """
-    versions = sorted(every_version(lake), key=lambda version: version.id)
+    versions = sorted(
+        (v for v in every_version(lake) if erased_record(v.directory) is None),
+        key=lambda version: version.id,
+    )
     if only_current:
         current = {
             version.id

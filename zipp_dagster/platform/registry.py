@@ -24,6 +24,8 @@ from zipp_dagster.platform.locks import exclusive
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 PREVIOUS = "previous"
+TRAINED_ON_ERASED = "zipp.trained_on_erased"
+"""Tag of a model version that learnt from data that was erased since: the receipt."""
 METRICS_A_BATCH = 500
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin")
 
@@ -335,6 +337,30 @@ class Registry:
         if previous is None:
             raise RegistryError(f"{name} has no previous champion to roll back to")
         return self.promote(name, previous.version, who=who, why=f"rollback: {why}")
+
+    def retire(self, version: ModelVersion, receipt: str) -> ModelVersion:
+        """Flags a version as trained on erased data and takes its aliases away.
+
+        So it is neither champion nor the target of a rollback; the next promotion decision finds
+        no champion and judges the retrained candidate on its own.
+        """
+        self.client.set_model_version_tag(
+            version.name, str(version.version), TRAINED_ON_ERASED, receipt
+        )
+        for alias in version.aliases:
+            self.client.delete_registered_model_alias(version.name, alias)
+        return self.get(version.name, version.version)
+
+    def delete_files(self, version: ModelVersion) -> bool:
+        """Deletes a version's files from the artifact store; the entry stays. False if none."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        source = self.client.get_model_version_download_uri(version.name, str(version.version))
+        repository = get_artifact_repository(source)
+        if not repository.list_artifacts():
+            return False
+        repository.delete_artifacts()
+        return True
 
     def protected_lake_versions(self) -> frozenset[str]:
         """The lake versions that any alias points to: `zipp prune` spares them."""

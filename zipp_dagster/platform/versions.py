@@ -22,6 +22,10 @@ TABLE_FILES = "part-*.parquet"
 MANIFEST = "manifest.json"
 
 
+ERASED = "erased.json"
+"""The record that takes the place of an erased version's manifest and files; see `erased`."""
+
+
 MANIFEST_FORMAT = 1
 
 
@@ -170,6 +174,11 @@ class Version:
     def skipped(self) -> str | None:
         """Why nothing was made, None where something was."""
         return self.manifest.skipped
+
+    @property
+    def kept(self) -> bool:
+        """Whether its files are there: neither pruned nor erased."""
+        return (self.directory / MANIFEST).is_file() and not (self.directory / ERASED).is_file()
 
     def ref(self) -> InputRef:
         """The version as somebody's input."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
+from zipp_dagster.reddit.media_config import FetchSettings
 from zipp_dagster.reddit.name_lists import packaged_categories, packaged_names
 from zipp_dagster.section import Section
 
@@ -22,6 +23,8 @@ class RedditSettings(Section):
             "pseudonym_key_file",
             "erasures_file",
             "sensitive_communities",
+            "fetch_media",  # `media` alone depends on it: see its fingerprint
+            "fetch",
         }
     )
 
@@ -31,6 +34,11 @@ class RedditSettings(Section):
     media_dir: Path | None = Field(
         None, description="Folder of the images that submissions point to; empty: no media."
     )
+    fetch_media: bool = Field(
+        False,
+        description="Whether images are fetched from where posts point to, if media_dir is empty.",
+    )
+    fetch: FetchSettings = FetchSettings()
     pseudonym_key: SecretStr | None = Field(
         None,
         description="Secret (16 characters or more) that turns user names into pseudonyms; "

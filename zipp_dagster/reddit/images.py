@@ -6,7 +6,7 @@ Only stills count: animations, videos, albums and galleries are other kinds of p
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from zipp_dagster.reddit.records import Submission
 
@@ -66,3 +66,19 @@ def key_of_url(url: str | None, post_hint: str | None) -> str | None:
     if hinted or host in IMAGE_HOSTS or lower.endswith(IMAGE_SUFFIXES):
         return key
     return None
+
+
+def image_address(url: str, key: str) -> str:
+    """Where the image of an image post is fetched: https, and the file itself for an imgur page.
+
+    Anything that cannot be parsed is returned as it is, for the fetcher to refuse.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    host = (parts.hostname or "").lower().removeprefix("www.")
+    if host in ("imgur.com", "m.imgur.com"):
+        return f"https://i.imgur.com/{key}"
+    scheme = "https" if parts.scheme in ("http", "") else parts.scheme
+    return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))

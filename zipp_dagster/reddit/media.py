@@ -1,28 +1,30 @@
-"""The images behind image posts: taken from a folder, verified, hashed, stored as a table.
+"""The images behind image posts, from a folder or fetched, stored as a table with their facts.
 
-The bytes stay as they were found. A file that is no still image, too large or damaged is a
-counted failure with a reason, never an exception and never a row.
+The bytes stay as they were found. What is no still image, too large or damaged is a counted
+failure with a reason, never an exception and never a row. How images are fetched: `media_fetch`.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
 
 from zipp_dagster.progress import Progress, silent
+from zipp_dagster.reddit.image_facts import ImageFacts, UnusableImageError, inspect_image
+from zipp_dagster.reddit.images import image_address
+from zipp_dagster.reddit.media_cache import MediaCache
+from zipp_dagster.reddit.media_fetch import Fetcher
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # decided by content, whatever the file is called
+SIMILAR_BITS = 3
+"""Pictures whose difference hashes differ in at most so many of 64 bits are called similar."""
+
 _FLUSH_BYTES = 32 * 1024 * 1024
+_BANDS = 4  # with at most 3 differing bits, one of four bands of 16 is equal
 
 MEDIA_SCHEMA = pa.schema(
     [
@@ -30,6 +32,8 @@ MEDIA_SCHEMA = pa.schema(
         ("media_key", pa.string()),
         ("sha256", pa.string()),
         ("dhash", pa.uint64()),
+        ("duplicate_of", pa.string()),
+        ("similar_to", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("image", pa.binary()),
@@ -41,11 +45,7 @@ FAILURES_SCHEMA = pa.schema(
 
 
 class MediaError(ValueError):
-    """The media folder cannot be used."""
-
-
-class UnusableImageError(ValueError):
-    """A file is no image that can be kept; the message is the short reason that is counted."""
+    """The media folder cannot be used, or too many images could not be fetched for now."""
 
 
 @dataclass
@@ -56,6 +56,7 @@ class MediaReport:
     collected: int = 0
     failed: int = 0
     distinct_images: int = 0
+    similar_images: int = 0
     image_bytes: int = 0
     failure_reasons: dict[str, int] = field(default_factory=dict)
 
@@ -65,46 +66,62 @@ class MediaReport:
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """Content hash, perceptual hash and size of an image."""
+class ImagePost:
+    """A post and where its image is to be found."""
 
-    sha256: str
-    dhash: int
-    width: int
-    height: int
-
-
-def difference_hash(image: Image.Image) -> int:
-    """64-bit dHash: whether brightness rises from each cell to its right neighbour, 8 × 9 cells."""
-    cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.LANCZOS))
-    bits = (cells[:, 1:] > cells[:, :-1]).reshape(-1)
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    post_id: str
+    key: str
+    url: str
+    over_18: bool
 
 
-def inspect_image(data: bytes, max_pixels: int) -> ImageFacts:
-    """Decodes an image completely and describes it.
+Load = Callable[[ImagePost], tuple[ImageFacts, bytes]]
 
-    Raises:
-        UnusableImageError: `not_an_image`, `too_many_pixels` or `damaged_image`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise UnusableImageError("too_many_pixels") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        raise UnusableImageError("not_an_image") from None
-    with image:
-        # The header's claim is checked before a single pixel is decoded.
-        if image.width * image.height > max_pixels:
-            raise UnusableImageError("too_many_pixels")
-        try:
-            image.load()
-            fingerprint = difference_hash(image)
-        except (OSError, ValueError, SyntaxError, EOFError):
-            raise UnusableImageError("damaged_image") from None
-        return ImageFacts(sha256(data).hexdigest(), fingerprint, image.width, image.height)
+
+class Duplicates:
+    """Finds earlier posts with the same or a similar picture; posts come in a fixed order."""
+
+    def __init__(self) -> None:
+        self._by_hash: dict[str, str] = {}
+        self._bands: list[dict[int, list[tuple[int, str]]]] = [
+            defaultdict(list) for _ in range(_BANDS)
+        ]
+
+    def place(self, post_id: str, facts: ImageFacts) -> tuple[str | None, str | None]:
+        """The first post with the same bytes, and the first with a similar picture (None: neither)."""
+        same = self._by_hash.setdefault(facts.sha256, post_id)
+        if same != post_id:
+            return same, same
+        near = self._near(facts.dhash)
+        if near is None:  # only what is unlike all before is compared with: lists stay short
+            for band, part in enumerate(_parts(facts.dhash)):
+                self._bands[band][part].append((facts.dhash, post_id))
+        return None, near
+
+    @property
+    def distinct(self) -> int:
+        """How many different contents there were."""
+        return len(self._by_hash)
+
+    def _near(self, dhash: int) -> str | None:
+        for band, part in enumerate(_parts(dhash)):
+            for other, post_id in self._bands[band].get(part, ()):
+                if (dhash ^ other).bit_count() <= SIMILAR_BITS:
+                    return post_id
+        return None
+
+
+def _parts(dhash: int) -> list[int]:
+    return [dhash >> (16 * band) & 0xFFFF for band in range(_BANDS)]
+
+
+def image_posts(submission_parquets: Iterable[Path]) -> Iterator[ImagePost]:
+    """The image posts of a submissions table; bots' posts are left out, as nothing reads them."""
+    for path in submission_parquets:
+        columns = ["id", "media_key", "is_image", "is_bot", "url", "over_18"]
+        for row in pq.read_table(path, columns=columns).to_pylist():
+            if row["is_image"] and not row["is_bot"] and row["media_key"] is not None:
+                yield ImagePost(row["id"], row["media_key"], row["url"] or "", row["over_18"])
 
 
 def collect_media(
@@ -116,9 +133,7 @@ def collect_media(
     max_bytes: int = 20 * 1024 * 1024,
     max_pixels: int = 50_000_000,
 ) -> MediaReport:
-    """Writes `part-00000.parquet` (the media table) and `failures.parquet`.
-
-    Bots' posts are left out, as nothing reads them.
+    """Writes `part-00000.parquet` (the media table) and `failures.parquet` from a folder.
 
     Args:
         submission_parquets: part files of the submissions table.
@@ -133,28 +148,94 @@ def collect_media(
     """
     if not media_dir.is_dir():
         raise MediaError(f"media folder {media_dir} does not exist; set reddit.media_dir")
-    posts = sorted(_image_posts(submission_parquets))
+
+    def load(post: ImagePost) -> tuple[ImageFacts, bytes]:
+        data = _read_image(media_dir, post.key, max_bytes)
+        return inspect_image(data, max_pixels), data
+
+    return _write(sorted(image_posts(submission_parquets), key=_order), load, out_dir, progress)
+
+
+def fetch_media(
+    submission_parquets: Iterable[Path],
+    fetcher: Fetcher,
+    cache: MediaCache,
+    out_dir: Path,
+    progress: Progress = silent,
+    *,
+    over_18: bool = False,
+    most_unreachable: float = 0.1,
+) -> MediaReport:
+    """The same tables, their images fetched from where the posts point to.
+
+    Deleted and erased posts are not in the submissions; those for adults are asked for only with
+    `over_18`, and fail as `over_18` otherwise.
+
+    Raises:
+        MediaError: a larger share than `most_unreachable` failed for now. What was fetched is in
+            the cache: repeat the run.
+    """
+    posts = sorted(image_posts(submission_parquets), key=_order)
+    wanted = {
+        post.post_id: image_address(post.url, post.key)
+        for post in posts
+        if over_18 or not post.over_18
+    }
+    results = fetcher.fetch(list(wanted.values()), progress)
+    waiting = [r.reason for r in results.values() if r.facts is None and not r.permanent]
+    if len(waiting) > most_unreachable * len(results):
+        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(waiting).most_common(3))
+        raise MediaError(
+            f"{len(waiting)} of {len(results)} images could not be fetched for now ({reasons}). What was "
+            "fetched is kept: run again when the network answers, or raise "
+            "reddit.fetch.most_unreachable"
+        )
+
+    def load(post: ImagePost) -> tuple[ImageFacts, bytes]:
+        if post.post_id not in wanted:
+            raise UnusableImageError("over_18")
+        result = results[wanted[post.post_id]]
+        if result.facts is None:
+            raise UnusableImageError(result.reason)
+        return result.facts, cache.read(result.facts)
+
+    return _write(posts, load, out_dir, silent)
+
+
+def cached_addresses(submission_parquets: Iterable[Path]) -> Iterator[str]:
+    """The addresses that some submissions' images are fetched from: what a cache may keep."""
+    for post in image_posts(submission_parquets):
+        yield image_address(post.url, post.key)
+
+
+def _order(post: ImagePost) -> tuple[str, str]:
+    return post.post_id, post.key
+
+
+def _write(
+    posts: Sequence[ImagePost], load: Load, out_dir: Path, progress: Progress
+) -> MediaReport:
+    """Writes both tables, one row group of bounded size after another."""
     report = MediaReport(posts=len(posts))
     reasons: Counter[str] = Counter()
-    hashes: set[str] = set()
+    duplicates = Duplicates()
     rows: list[tuple] = []
     failures: list[tuple[str, str, str]] = []
     waiting = 0
     with pq.ParquetWriter(
         out_dir / "part-00000.parquet", MEDIA_SCHEMA, compression="zstd", use_dictionary=False
     ) as writer:
-        for done, (post_id, key) in enumerate(posts, 1):
+        for done, post in enumerate(posts, 1):
             try:
-                data = _read_image(media_dir, key, max_bytes)
-                facts = inspect_image(data, max_pixels)
+                facts, data = load(post)
             except UnusableImageError as error:
                 reasons[str(error)] += 1
-                failures.append((post_id, key, str(error)))
+                failures.append((post.post_id, post.key, str(error)))
             else:
-                rows.append(
-                    (post_id, key, facts.sha256, facts.dhash, facts.width, facts.height, data)
-                )
-                hashes.add(facts.sha256)
+                same, near = duplicates.place(post.post_id, facts)
+                report.similar_images += near is not None and same is None
+                hashes = (facts.sha256, facts.dhash, same, near, facts.width, facts.height)
+                rows.append((post.post_id, post.key, *hashes, data))
                 report.image_bytes += len(data)
                 waiting += len(data)
             if waiting >= _FLUSH_BYTES:
@@ -166,17 +247,9 @@ def collect_media(
         _table(failures, FAILURES_SCHEMA), out_dir / "failures.parquet", compression="zstd"
     )
     report.failed, report.collected = len(failures), len(posts) - len(failures)
-    report.distinct_images = len(hashes)
+    report.distinct_images = duplicates.distinct
     report.failure_reasons = dict(sorted(reasons.items()))
     return report
-
-
-def _image_posts(parquets: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    for path in parquets:
-        table = pq.read_table(path, columns=["id", "media_key", "is_image", "is_bot"])
-        for row in table.to_pylist():
-            if row["is_image"] and not row["is_bot"] and row["media_key"] is not None:
-                yield row["id"], row["media_key"]
 
 
 def _read_image(media_dir: Path, key: str, max_bytes: int) -> bytes:

@@ -1,0 +1,134 @@
+"""The `media` asset where images are fetched: what it makes, and what it depends on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pyarrow.parquet as pq
+import pytest
+
+from assets import sources
+from assets.catalogue import catalogue
+from assets.reddit import images_found
+from tests.reddit.rude_server import RudeServer, picture
+from zipp_dagster import runner
+from zipp_dagster.platform import contracts
+from zipp_dagster.platform.artifacts import Input, Inputs, Skip
+from zipp_dagster.progress import silent
+from zipp_dagster.reddit import media_fetch
+from zipp_dagster.reddit.columns import SUBMISSIONS_SCHEMA
+from zipp_dagster.reddit.media_addresses import AllowedHost
+
+FIELDS = {"code_version": "1", "config_hash": "c", "config": {}, "inputs": (), "seconds": 0.1}
+LINKS = {"s1": "good/red.png", "s2": "page/a.png", "s3": "good/also.png", "s4": "good/blue.png"}
+
+
+@pytest.fixture
+def server():
+    server = RudeServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def publish(tmp_path):
+    """Publishes a version of one table, or a skipped one."""
+
+    def make(lake, asset, partition=None, rows=None, skipped=None):
+        import pyarrow as pa
+
+        with lake.draft(asset, partition, "key") as draft:
+            if rows is not None:
+                table = pa.Table.from_pylist(rows, schema=SUBMISSIONS_SCHEMA)
+                pq.write_table(table, draft.path("part-00000.parquet"))
+            version = lake.publish(draft, data_version="d", run_id=None, skipped=skipped, **FIELDS)
+        return Input(asset, [version])
+
+    return make
+
+
+@pytest.fixture
+def made(server, tmp_path, environment, publish, monkeypatch):
+    """`made(**settings)` calls the asset's body; returns its draft, inputs, summary, platform."""
+    dumps = tmp_path / "dumps"
+    dumps.mkdir()
+    rows = [
+        dict.fromkeys(SUBMISSIONS_SCHEMA.names)
+        | {"id": post, "url": f"http://images.test:{server.port}/{path}", "over_18": post == "s4"}
+        | {"is_image": True, "is_bot": False, "media_key": path.rsplit("/", 1)[-1]}
+        for post, path in LINKS.items()
+    ]
+
+    async def resolve(name: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    hosts = [AllowedHost("images.test", "http", server.port, loopback=True)]
+    fetcher = partial(media_fetch.Fetcher, hosts=hosts, resolve=resolve)
+    monkeypatch.setattr(media_fetch, "Fetcher", fetcher)
+    monkeypatch.setattr("zipp_dagster.reddit.media.image_address", lambda url, key: url)
+
+    def make(**settings):
+        with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=dumps, **settings):
+            platform = runner.local_platform()
+            inputs = Inputs(
+                {
+                    "submissions": publish(platform.lake, "submissions", "2024-01", rows),
+                    "sample_world": publish(platform.lake, "sample_world", skipped="real dumps"),
+                }
+            )
+            reddit = platform.settings.reddit
+            folder = tmp_path / "out"
+            folder.mkdir(exist_ok=True)
+            from zipp_dagster.platform.lake import Draft
+
+            draft = Draft("media", "2024-01", folder, tmp_path)
+            summary = catalogue()["media"].function(inputs, draft, platform, reddit, silent)
+            return draft, inputs, summary, platform
+
+    return make
+
+
+def test_images_are_fetched_where_it_is_set_and_the_table_keeps_its_contract(made, server):
+    draft, inputs, summary, platform = made(ZIPP_REDDIT__FETCH_MEDIA="true")
+    rows = pq.read_table(draft.files()).to_pylist()
+    assert [(row["post_id"], row["duplicate_of"]) for row in rows] == [("s1", None), ("s3", "s1")]
+    assert rows[0]["image"] == picture()
+    contract = catalogue()["media"].contract
+    assert contracts.validate(contract, draft.files(), {}).passed
+    failures = pq.read_table(draft.path("failures.parquet")).to_pylist()
+    assert {f["post_id"]: f["reason"] for f in failures} == {"s2": "web_page", "s4": "over_18"}
+    numbers = {key: summary.metadata[key] for key in ("fetched", "cached", "requests", "collected")}
+    assert numbers == {"fetched": 2, "cached": 0, "requests": 3, "collected": 2}
+    assert summary.metadata["failure_reasons"] == {"over_18": 1, "web_page": 1}
+    assert summary.images == {}, "pictures of real people are not shown"
+    outcome = images_found.function(draft, inputs)
+    assert outcome.passed and outcome.metadata == {"found_share": 0.5}
+    assert server.requests["/good/blue.png"] == 0
+    assert (platform.home / "media-cache" / "index.db").is_file()
+
+
+def test_fetching_is_off_unless_it_is_set_and_then_the_reason_says_so(made, server):
+    with pytest.raises(Skip, match=r"reddit\.media_dir is not set, and reddit\.fetch_media is off"):
+        made()
+    assert server.requests.total() == 0
+
+
+def test_the_data_version_of_media_follows_whom_it_may_be_fetched_from(tmp_path, environment):
+    def fingerprint(**settings):
+        with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=tmp_path, **settings):
+            return sources.media_fingerprint(runner.local_platform(), "2024-01")
+
+    off = fingerprint()
+    on = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true")
+    hosts = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__FETCH__HOSTS='["i.redd.it"]')
+    adults = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__FETCH__OVER_18="true")
+    slower = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__FETCH__PER_HOST="1")
+    folder = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__MEDIA_DIR=tmp_path)
+    assert len({off, on, hosts, adults, folder}) == 5 and slower == on
+
+
+def test_the_paper_profile_fetches_and_the_sample_profile_does_not():
+    from zipp_dagster.settings import load_settings
+
+    assert load_settings("paper").reddit.fetch_media
+    assert not load_settings("sample").reddit.fetch_media
