@@ -13,7 +13,7 @@ from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 
 OWNER = "team:imaging"
-THUMBNAILS = 48
+THUMBNAIL_CASES = 8
 
 
 @check("embeds_documents")
@@ -314,9 +314,11 @@ def generated_images(
 ) -> Summary:
     """The images of all methods, one seed a case for all of them, drawn by the frozen generator.
 
-    Identical requests are drawn once; images of the version before are reused; a killed run resumes.
+    A request (model, prompt, seed, sampler settings) is drawn once and never again: images of all
+    kept versions are reused, a killed run resumes. One shard holds part of one method.
     """
-    from zipp_dagster.imaging.generation import ImageRequest, generate
+    from zipp_dagster.imaging.generation import generate
+    from zipp_dagster.imaging.image_files import ImageRequest
     from zipp_dagster.imaging.pipelines import load_pipeline
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
@@ -330,7 +332,6 @@ def generated_images(
         )
         for row in inputs["rewritten_prompts"].rows()
     ]
-    before = platform.lake.find(out.asset)
     report = generate(
         requests,
         loaded,
@@ -338,20 +339,44 @@ def generated_images(
         out.directory,
         out.scratch,
         progress,
-        existing=before.files() if before else (),
+        existing=_earlier_images(platform, out),
     )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     images = {}
     if inputs.available("sample_world"):
-        images["cases, their methods side by side"] = contact_sheet(_first(out, THUMBNAILS))
+        methods = len({request.method for request in requests})
+        sheet = contact_sheet(_cases_side_by_side(report.files), columns=methods)
+        images["cases (rows) by method (columns)"] = sheet
     return Summary(rows=report.requests, metadata=numbers, images=images)
 
 
-def _first(out: Draft, count: int) -> list[bytes]:
+def _earlier_images(platform: Platform, out: Draft) -> list[Path]:
+    """Files that may hold images of the same requests: kept versions, and runs that were killed.
+
+    There is no other cache, so `zipp prune` and an erasure that removes old versions reach all.
+    """
+    files = [
+        path
+        for version in platform.lake.versions(out.asset)
+        if all(entry["passed"] or not entry["blocking"] for entry in version.manifest.checks)
+        for path in version.files()
+    ]
+    others = sorted(out.scratch.parent.glob("*/*.parquet"))
+    return files + [path for path in others if path.parent != out.scratch]
+
+
+def _cases_side_by_side(files: list[Path]) -> list[bytes]:
+    """The images of the first cases, one row a case and one column a method."""
     import pyarrow.parquet as parquet
 
-    rows = parquet.read_table(out.files()[0], columns=["image"])["image"][:count]
-    return [bytes(value) for value in rows.to_pylist()]
+    by_case: dict[str, list[bytes]] = {}
+    for path in files:
+        if path.name.endswith("-00000.parquet"):
+            table = parquet.read_table(path, columns=["case_id", "image"]).slice(0, THUMBNAIL_CASES)
+            for row in table.to_pylist():
+                by_case.setdefault(row["case_id"], []).append(row["image"])
+    most = max((len(images) for images in by_case.values()), default=0)
+    return [image for images in by_case.values() if len(images) == most for image in images]
 
 
 ARTIFACTS = (
