@@ -150,7 +150,7 @@ def set_scheduler(pipeline: Any, settings: ImagingSettings) -> None:
     """
     if settings.scheduler is None and not settings.scheduler_options:
         return
-    kind = type(pipeline.scheduler)
+    kind: Any = type(pipeline.scheduler)
     if settings.scheduler is not None:
         kind = getattr(diffusers, settings.scheduler, None)
         if kind is None or not hasattr(kind, "from_config"):

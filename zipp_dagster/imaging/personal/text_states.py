@@ -27,10 +27,12 @@ class TextStates:
 
     def arguments(self) -> dict[str, Any]:
         """As a pipeline's keyword arguments, in the place of `prompt`."""
-        found = {"prompt_embeds": self.prompt, "negative_prompt_embeds": self.negative}
-        if self.pooled is not None:
-            found["pooled_prompt_embeds"] = self.pooled
-            found["negative_pooled_prompt_embeds"] = self.negative_pooled
+        found = {
+            "prompt_embeds": self.prompt,
+            "negative_prompt_embeds": self.negative,
+            "pooled_prompt_embeds": self.pooled,
+            "negative_pooled_prompt_embeds": self.negative_pooled,
+        }
         return {key: value for key, value in found.items() if value is not None}
 
 
@@ -51,4 +53,4 @@ def text_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> TextStates:
     options |= {name: texts for name in ("prompt_2", "prompt_3") if name in known}
     empty = [""] * len(texts)
     out = encode(prompt=texts, do_classifier_free_guidance=True, negative_prompt=empty, **options)
-    return TextStates(*(part.float() if part is not None else None for part in out))
+    return TextStates(*(part.float() for part in out))

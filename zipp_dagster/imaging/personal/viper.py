@@ -100,14 +100,14 @@ class Viper:
     def move(self, states: TextStates, taste: Taste) -> TextStates:
         """States of prompts + strength · liked; of the empty prompt + strength · disliked."""
         return TextStates(
-            prompt=self._added(states.prompt, taste.towards and taste.towards.prompt),
-            negative=self._added(states.negative, taste.away and taste.away.prompt),
+            prompt=self._added(states.prompt, taste.towards),
+            negative=self._added(states.negative, taste.away),
             pooled=self._pooled(states.pooled, taste.towards),
             negative_pooled=self._pooled(states.negative_pooled, taste.away),
         )
 
-    def _added(self, states: torch.Tensor, taste: torch.Tensor | None) -> torch.Tensor:
-        return states if taste is None else states + self.strength * taste
+    def _added(self, states: torch.Tensor, taste: TextStates | None) -> torch.Tensor:
+        return states if taste is None else states + self.strength * taste.prompt
 
     def _pooled(self, states: torch.Tensor | None, taste: TextStates | None) -> torch.Tensor | None:
         if states is None or taste is None or taste.pooled is None:
