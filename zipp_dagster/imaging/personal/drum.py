@@ -37,7 +37,8 @@ class DrumAdapter(nn.Module):
         super().__init__()
         self.width, self.alpha, self.heads = width, alpha, heads
         self.norm = nn.LayerNorm(width)
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
         self.norm_after = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
