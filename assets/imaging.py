@@ -1,9 +1,8 @@
-"""Models that see, read and draw; benchmark prompts, their rewrites, and the images drawn of them."""
+"""Benchmark prompts, their rewrites, and the images drawn of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.persona.config import PersonaSettings
@@ -13,187 +12,7 @@ from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 
 OWNER = "team:imaging"
-THUMBNAILS = 48
-
-
-@check("embeds_documents")
-def embeds_documents(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Two unlike documents get finite, unlike vectors."""
-    import numpy as np
-
-    from zipp_dagster.imaging.stored_models import stored_model
-    from zipp_dagster.imaging.text_encoder import load_text_encoder
-
-    stored = stored_model(draft.directory)
-    documents = inputs["subreddit_documents"].table()["document"].to_pylist()[:64]
-    vectors = load_text_encoder(stored.model, stored.revision).embed(documents)
-    finite = bool(np.isfinite(vectors).all())
-    spread = float(np.asarray(vectors).std(axis=0).mean())
-    return CheckOutcome(
-        finite and spread > 0,
-        f"{vectors.shape[1]} dimensions, finite: {finite}, spread {spread:.3f}",
-    )
-
-
-@artifact(
-    group="imaging",
-    kinds={"scikitlearn"},
-    owner=OWNER,
-    inputs=["subreddit_documents"],
-    checks=[embeds_documents],
-    model_name="zipp-text-encoder",
-)
-def text_encoder(inputs: Inputs, out: Draft, settings: ImagingSettings) -> Summary:
-    """Documents to vectors: TF-IDF and SVD fitted on the communities, or a sentence encoder.
-
-    Gives communities, and through them new users, features that need no training.
-    """
-    from zipp_dagster.imaging.pipelines import resolve_model
-    from zipp_dagster.imaging.stored_models import store_model
-    from zipp_dagster.imaging.text_encoder import fit_text_encoder
-
-    if settings.text_model:
-        setting = "imaging.text_model"
-        source = resolve_model(settings.text_model, "", setting)
-        store_model(source, settings.text_revision, out.directory, setting=setting, packaged=False)
-        return Summary(metadata={"kind": "sentence encoder", "model": settings.text_model})
-    documents = inputs["subreddit_documents"].table()["document"].to_pylist()
-    out.path("model").mkdir()
-    fit_text_encoder(documents, out.path("model"), settings.text_dim)
-    return Summary(metadata={"kind": "TF-IDF and SVD", "documents": len(documents)})
-
-
-def _keep(
-    name: str,
-    chosen: str | None,
-    revision: str | None,
-    setting: str,
-    out: Draft,
-    settings: ImagingSettings,
-    progress: Progress,
-) -> Summary:
-    """One of the small models: the packaged one, the user's, or a freshly trained one."""
-    import json
-
-    from zipp_dagster.imaging.pipelines import resolve_model
-    from zipp_dagster.imaging.stored_models import store_model
-
-    if settings.retrain and chosen is None:
-        from zipp_dagster.imaging.retrain import train_model
-
-        source: str | Path = train_model(name, out.scratch, settings.training, progress)
-    else:
-        source = resolve_model(chosen, name, setting)
-    packaged = chosen is None and not settings.retrain
-    size = store_model(source, revision, out.directory, setting=setting, packaged=packaged)
-    card = Path(source) / "card.json" if isinstance(source, Path) else None
-    facts: dict[str, Any] = {"source": "packaged" if packaged else str(source), "model_bytes": size}
-    if card is not None and card.is_file():
-        facts |= json.loads(card.read_text())
-    return Summary(metadata=facts)
-
-
-@check("model_files_safe")
-def model_files_safe(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Weights are safetensors with finite numbers, or a hub revision is pinned; there is no pickle."""
-    import numpy as np
-    from safetensors.numpy import load_file
-
-    from zipp_dagster.imaging.stored_models import PICKLES, stored_model
-
-    stored = stored_model(draft.directory)
-    if isinstance(stored.model, str):
-        return CheckOutcome(bool(stored.revision), f"{stored.model} at {stored.revision}")
-    files = [path for path in Path(stored.model).rglob("*") if path.is_file()]
-    pickles = [path.name for path in files if path.suffix in PICKLES]
-    weights = [path for path in files if path.suffix == ".safetensors"]
-    broken = [
-        path.name
-        for path in weights
-        if not all(np.isfinite(array).all() for array in load_file(path).values())
-    ]
-    return CheckOutcome(
-        bool(weights) and not pickles and not broken,
-        f"{len(weights)} weight files; pickles: {pickles or 'none'}; not finite: {broken or 'none'}",
-    )
-
-
-@artifact(
-    group="imaging",
-    kinds={"transformers", "safetensors"},
-    owner=OWNER,
-    checks=[model_files_safe],
-    model_name="zipp-vision-encoder",
-)
-def vision_encoder(out: Draft, settings: ImagingSettings, progress: Progress) -> Summary:
-    """The CLIP-class model that turns people's images into the vectors of ImageAlign.
-
-    It shares its training with the generator, so the benchmark never judges by it.
-    """
-    return _keep(
-        "clip",
-        settings.vision_model,
-        settings.vision_revision,
-        "imaging.vision_model",
-        out,
-        settings,
-        progress,
-    )
-
-
-@artifact(
-    group="imaging",
-    kinds={"torch", "safetensors"},
-    owner=OWNER,
-    checks=[model_files_safe],
-    model_name="zipp-evaluation-encoder",
-)
-def evaluation_encoder(out: Draft, settings: ImagingSettings, progress: Progress) -> Summary:
-    """The judge of likeness in the benchmark: an image encoder of its own training run.
-
-    Self-supervised on pictures alone: no captions, no labels, nothing shared with the generator.
-    """
-    return _keep(
-        "evaluation_encoder",
-        settings.evaluation_model,
-        settings.evaluation_revision,
-        "imaging.evaluation_model",
-        out,
-        settings,
-        progress,
-    )
-
-
-@artifact(
-    group="imaging",
-    kinds={"torch", "safetensors"},
-    owner=OWNER,
-    checks=[model_files_safe],
-    model_name="zipp-factor-classifier",
-)
-def factor_classifier(out: Draft, settings: ImagingSettings, progress: Progress) -> Summary:
-    """The judge of the small generator: which subject, palette, medium and mood a picture shows.
-
-    Trained apart from everything that it judges. Only the sample world has such factors.
-    """
-    return _keep("factor_classifier", None, None, "imaging", out, settings, progress)
-
-
-@artifact(
-    group="imaging",
-    kinds={"diffusers", "safetensors"},
-    owner=OWNER,
-    checks=[model_files_safe],
-    model_name="zipp-diffusion-model",
-)
-def diffusion_model(out: Draft, settings: ImagingSettings, progress: Progress) -> Summary:
-    """The frozen generator: the packaged small Stable Diffusion, a directory, or a hub revision.
-
-    Every method of the benchmark draws with it, with the same seeds and sampler.
-    """
-    return _keep(
-        "generator", settings.model, settings.revision, "imaging.model", out, settings, progress
-    )
+THUMBNAIL_CASES = 8
 
 
 @check("cases_complete")
@@ -314,9 +133,11 @@ def generated_images(
 ) -> Summary:
     """The images of all methods, one seed a case for all of them, drawn by the frozen generator.
 
-    Identical requests are drawn once; images of the version before are reused; a killed run resumes.
+    A request (model, prompt, seed, sampler settings) is drawn once and never again: images of all
+    kept versions are reused, a killed run resumes. One shard holds part of one method.
     """
-    from zipp_dagster.imaging.generation import ImageRequest, generate
+    from zipp_dagster.imaging.generation import generate
+    from zipp_dagster.imaging.image_files import ImageRequest
     from zipp_dagster.imaging.pipelines import load_pipeline
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
@@ -330,7 +151,6 @@ def generated_images(
         )
         for row in inputs["rewritten_prompts"].rows()
     ]
-    before = platform.lake.find(out.asset)
     report = generate(
         requests,
         loaded,
@@ -338,28 +158,47 @@ def generated_images(
         out.directory,
         out.scratch,
         progress,
-        existing=before.files() if before else (),
+        existing=_earlier_images(platform, out),
     )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     images = {}
     if inputs.available("sample_world"):
-        images["cases, their methods side by side"] = contact_sheet(_first(out, THUMBNAILS))
+        methods = len({request.method for request in requests})
+        sheet = contact_sheet(_cases_side_by_side(report.files), columns=methods)
+        images["cases (rows) by method (columns)"] = sheet
     return Summary(rows=report.requests, metadata=numbers, images=images)
 
 
-def _first(out: Draft, count: int) -> list[bytes]:
+def _earlier_images(platform: Platform, out: Draft) -> list[Path]:
+    """Files that may hold images of the same requests: kept versions, and runs that were killed.
+
+    There is no other cache, so `zipp prune` and an erasure that removes old versions reach all.
+    """
+    files = [
+        path
+        for version in platform.lake.versions(out.asset)
+        if all(entry["passed"] or not entry["blocking"] for entry in version.manifest.checks)
+        for path in version.files()
+    ]
+    others = sorted(out.scratch.parent.glob("*/*.parquet"))
+    return files + [path for path in others if path.parent != out.scratch]
+
+
+def _cases_side_by_side(files: list[Path]) -> list[bytes]:
+    """The images of the first cases, one row a case and one column a method."""
     import pyarrow.parquet as parquet
 
-    rows = parquet.read_table(out.files()[0], columns=["image"])["image"][:count]
-    return [bytes(value) for value in rows.to_pylist()]
+    by_case: dict[str, list[bytes]] = {}
+    for path in files:
+        if path.name.endswith("-00000.parquet"):
+            table = parquet.read_table(path, columns=["case_id", "image"]).slice(0, THUMBNAIL_CASES)
+            for row in table.to_pylist():
+                by_case.setdefault(row["case_id"], []).append(row["image"])
+    most = max((len(images) for images in by_case.values()), default=0)
+    return [image for images in by_case.values() if len(images) == most for image in images]
 
 
 ARTIFACTS = (
-    text_encoder,
-    vision_encoder,
-    evaluation_encoder,
-    factor_classifier,
-    diffusion_model,
     benchmark_prompts,
     rewritten_prompts,
     generated_images,

@@ -36,5 +36,15 @@ def sdxl_directory(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
+def sd3_directory(tmp_path_factory):
+    return tiny_models.tiny_sd3(tmp_path_factory.mktemp("sd3") / "model")
+
+
+@pytest.fixture(scope="package")
+def flux_directory(tmp_path_factory):
+    return tiny_models.tiny_flux(tmp_path_factory.mktemp("flux") / "model")
+
+
+@pytest.fixture(scope="package")
 def clip_directory(tmp_path_factory):
     return tiny_models.tiny_clip(tmp_path_factory.mktemp("clip") / "model")

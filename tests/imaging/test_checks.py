@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from zipp_dagster.imaging.checks import find_faults
-from zipp_dagster.imaging.generation import encode_png
+from zipp_dagster.imaging.image_files import encode_png
 from zipp_dagster.sampleworld.render import render
 from zipp_dagster.sampleworld.vocabulary import Factors
 

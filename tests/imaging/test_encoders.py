@@ -11,7 +11,7 @@ from zipp_dagster.imaging.encoders import (
     load_factor_classifier,
     load_vision_encoder,
 )
-from zipp_dagster.imaging.generation import encode_png
+from zipp_dagster.imaging.image_files import encode_png
 from zipp_dagster.imaging.judge import judge_evaluation_pairs
 from zipp_dagster.imaging.models_path import MODELS
 from zipp_dagster.imaging.train_factor_classifier import SIZES

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -18,8 +19,11 @@ from zipp_dagster.imaging.dataset import (
 )
 from zipp_dagster.imaging.generation import draw
 from zipp_dagster.imaging.loop import Plan
+from zipp_dagster.imaging.model_card import history_of, write_cards, write_model_card
+from zipp_dagster.imaging.models_path import MODELS
 from zipp_dagster.imaging.pipelines import load_pipeline
 from zipp_dagster.imaging.train import train_models
+from zipp_dagster.imaging.train_factor_classifier import mangle
 
 TINY = TrainingSettings(
     text_steps=2, vision_steps=2, vae_steps=2, unet_steps=4, evaluation_steps=2,
@@ -82,10 +86,64 @@ def test_what_is_exported_is_drawn_by_the_standard_pipeline(trained, tmp_path):
     out, _ = trained
     sizes = export_models(out, tmp_path, TINY)
     assert set(sizes) == {"generator", "clip", "evaluation_encoder", "factor_classifier"}
-    assert sum(sizes.values()) <= 20 * 2**20
+    assert sum(sizes.values()) <= 20_000_000
     settings = ImagingSettings(device="cpu", steps=2)
     loaded = load_pipeline(tmp_path / "generator", None, settings)
     assert draw(loaded, ["a cat"], [1], settings).shape == (1, 64, 64, 3)
+
+
+def test_the_exported_sampler_puts_noise_back(trained, tmp_path):
+    export_models(trained[0], tmp_path, TINY)
+    loaded = load_pipeline(tmp_path / "generator", None, ImagingSettings(device="cpu"))
+    assert loaded.pipeline.scheduler.config.algorithm_type == "sde-dpmsolver++"
+
+
+def test_cards_tell_of_this_training_and_keep_what_was_said_of_models_not_trained(
+    trained, tmp_path
+):
+    out, _ = trained
+    export_models(out, tmp_path, TINY)
+    settings = ImagingSettings(training=TINY)
+    judged = {"generated": dict.fromkeys(("subject", "palette", "medium", "mood"), 0.5)}
+    write_cards(out, tmp_path, TINY, judged)
+    first = write_model_card(out, tmp_path, settings, judged).read_text()
+    assert "| unet | 4 | 16 |" in first
+    assert "| generated | 0.500 | 0.500 | 0.500 | 0.500 |" in first
+    empty = tmp_path / "no training"
+    write_cards(empty, tmp_path, TINY, {})
+    again = write_model_card(empty, tmp_path, settings, {}).read_text()
+    assert "| unet | 4 | 16 |" in again
+    assert again.count("| evaluation_encoder |") == first.count("| evaluation_encoder |") == 2
+    facts = json.loads((tmp_path / "generator" / "card.json").read_text())
+    assert (facts["unet_steps"], facts["generated_subject"]) == (4, 0.5)
+
+
+def test_a_reading_that_a_kill_cut_short_is_left_out(tmp_path):
+    whole = '{"step": 25, "loss": 1.0}\n'
+    (tmp_path / "history.jsonl").write_text(whole + '{"step": 50, "lo')
+    assert history_of(tmp_path) == [{"step": 25, "loss": 1.0}]
+
+
+def test_the_packaged_models_fit_and_their_card_names_their_bytes():
+    files = [path for path in MODELS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 20_000_000
+    card = (MODELS / "MODEL_CARD.md").read_text()
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    assert len(weights) == 6
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() in card for path in weights)
+
+
+def test_mangled_pictures_keep_their_colours_and_lose_their_shapes():
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    factors = draw_factors(training_factors(), rng, 40)
+    pixels, twins = (torch.from_numpy(to_model_range(draw_images(factors, rng))) for _ in range(2))
+    out = mangle(pixels, twins, rng)
+    assert out.shape == pixels.shape
+    assert float(out.abs().max()) <= 1
+    assert float((out - pixels).pow(2).mean((1, 2, 3)).min()) > 1e-4
+    assert float((out.mean((2, 3)) - pixels.mean((2, 3))).abs().mean()) < 0.15
 
 
 def test_an_unknown_stage_is_an_error(tmp_path):

@@ -10,6 +10,11 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -21,6 +26,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
 from zipp_dagster.imaging.tokenizer import train_tokenizer
@@ -30,7 +38,16 @@ def tiny_tokenizer(directory: Path) -> CLIPTokenizer:
     return train_tokenizer(directory, vocabulary=700)
 
 
-def _vae() -> AutoencoderKL:
+def _t5() -> tuple[T5EncoderModel, T5Tokenizer]:
+    letters = [(letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,"]
+    tokenizer = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters])
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2
+    )
+    return T5EncoderModel(config), tokenizer
+
+
+def _vae(latent_channels: int = 4, **options: object) -> AutoencoderKL:
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -38,10 +55,11 @@ def _vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 2,
         block_out_channels=(8, 8),
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         sample_size=16,
         mid_block_add_attention=False,
+        **options,
     )
 
 
@@ -112,6 +130,67 @@ def tiny_sdxl(directory: Path) -> Path:
         ),
         scheduler=EulerDiscreteScheduler(steps_offset=1),
         add_watermarker=False,
+    ).save_pretrained(directory, safe_serialization=True)
+    return directory
+
+
+def tiny_sd3(directory: Path) -> Path:
+    """A Stable Diffusion 3.5 class pipeline (two CLIP and a T5 tower) saved to a directory."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(directory.parent / "tokenizer")
+    t5, t5_tokenizer = _t5()
+    StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            caption_projection_dim=16,
+            pooled_projection_dim=16,
+            pos_embed_max_size=16,
+            dual_attention_layers=(0,),
+            qk_norm="rms_norm",
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModelWithProjection(_text_config(tokenizer, 8)),
+        tokenizer=tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, 8)),
+        tokenizer_2=tokenizer,
+        text_encoder_3=t5,
+        tokenizer_3=t5_tokenizer,
+    ).save_pretrained(directory, safe_serialization=True)
+    return directory
+
+
+def tiny_flux(directory: Path) -> Path:
+    """A FLUX class pipeline (a CLIP and a T5 tower, guidance embedded) saved to a directory."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(directory.parent / "tokenizer")
+    t5, t5_tokenizer = _t5()
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=_vae(shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModel(_text_config(tokenizer, 16)),
+        tokenizer=tokenizer,
+        text_encoder_2=t5,
+        tokenizer_2=t5_tokenizer,
+        transformer=FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 4, 8),
+        ),
     ).save_pretrained(directory, safe_serialization=True)
     return directory
 

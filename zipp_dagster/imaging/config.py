@@ -26,7 +26,7 @@ class TrainingSettings(Section):
     vae_steps: int = Field(6000, ge=1, description="Steps of the autoencoder.")
     unet_steps: int = Field(8100, ge=1, description="Steps of the denoising U-Net.")
     evaluation_steps: int = Field(400, ge=1, description="Steps of the evaluation encoder.")
-    classifier_steps: int = Field(700, ge=1, description="Steps of the factor classifier.")
+    classifier_steps: int = Field(1000, ge=1, description="Steps of the factor classifier.")
     text_batch: int = Field(128, ge=2, description="Captions a step.")
     vision_batch: int = Field(64, ge=2, description="Pictures a step.")
     vae_batch: int = Field(16, ge=2, description="Pictures a step.")
@@ -41,13 +41,16 @@ class ImagingSettings(Section):
     """Which models draw and judge the images, and how."""
 
     operational: ClassVar[frozenset[str]] = frozenset(
-        {"device", "offload", "batch_size", "shard_size"}
+        {"device", "offload", "attention", "compile", "batch_size", "shard_size"}
     )
 
     model: str | None = Field(
         None, description="Diffusers directory or hub id; empty = the packaged small model."
     )
     revision: str | None = Field(None, description="Pinned revision of a hub model.")
+    variant: str | None = Field(
+        None, description="Which stored weights of the model, such as fp16; empty = the main ones."
+    )
     vision_model: str | None = Field(
         None, description="CLIP-class directory or hub id for image embeddings; empty = packaged."
     )
@@ -65,13 +68,17 @@ class ImagingSettings(Section):
         None, description="Pinned revision of a hub sentence encoder."
     )
     text_dim: int = Field(64, ge=2, description="Width of the TF-IDF and SVD text embedding.")
-    steps: int = Field(10, ge=1, le=1000, description="Denoising steps.")
+    steps: int = Field(12, ge=1, le=1000, description="Denoising steps.")
     guidance: float = Field(3.0, ge=0.0, le=50.0, description="Classifier-free guidance scale.")
     guidance_rescale: float = Field(
         0.7, ge=0.0, le=1.0, description="Guidance rescale, where the pipeline knows it."
     )
     scheduler: str | None = Field(
         None, description="A diffusers scheduler class; empty = the one saved with the model."
+    )
+    scheduler_options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        description='Its options, such as {"algorithm_type": "sde-dpmsolver++"}.',
     )
     batch_size: int = Field(32, ge=1, description="Images drawn at once.")
     image_size: int = Field(64, ge=8, description="Height and width of a generated image.")
@@ -80,7 +87,19 @@ class ImagingSettings(Section):
         description="Precision of generation; auto = bfloat16 where the device is fast at it.",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    offload: bool = Field(False, description="Keep only the running part on the accelerator.")
+    offload: Literal["none", "model", "layers"] = Field(
+        "none",
+        description="What waits in main memory while it does not run: models (little slower) or "
+        "single layers (least accelerator memory). Without an accelerator nothing has to.",
+    )
+    attention: Literal["auto", "sdpa", "plain", "sliced"] = Field(
+        "auto",
+        description="plain = matrix products, sliced = least memory, sdpa = PyTorch's fused "
+        "kernels; auto = plain where latents are small and on a CPU, else sdpa.",
+    )
+    compile: str | None = Field(
+        None, description="torch.compile backend of the denoiser, such as inductor; empty = off."
+    )
     shard_size: int = Field(512, ge=1, description="Images of one resumable Parquet shard.")
     seed: int = Field(0, ge=0, description="Seed of the images' own seeds.")
     retrain: bool = Field(False, description="Train the small models instead of the packaged ones.")

@@ -241,21 +241,27 @@ def _kind(directory: Path) -> str | None:
 
 
 class FactorClassifier:
-    """The judge of generated pictures: which subject, palette, medium and mood it sees."""
+    """The judge of generated pictures: which subject, palette, medium and mood, and whether whole."""
 
     def __init__(self, net: ConvNet, version: str, device: str = "cpu") -> None:
         self.net, self.version, self.device = net.to(device), version, device
 
     @torch.no_grad()
-    def predict_pixels(self, images: np.ndarray, batch: int = 128) -> dict[str, np.ndarray]:
-        """For uint8 [n, 64, 64, 3]: probabilities by factor, float32 [n, values]."""
+    def _logits(self, images: np.ndarray, batch: int = 128) -> torch.Tensor:
         parts = []
         for start in range(0, len(images), batch):
             pixels = torch.from_numpy(images[start : start + batch].transpose(0, 3, 1, 2).copy())
             parts.append(self.net(pixels.to(self.device).float() / 127.5 - 1).float().cpu())
-        logits = torch.cat(parts) if parts else torch.zeros((0, sum(SIZES)))
-        pairs = zip(FACTOR_NAMES, logits.split(SIZES, 1), strict=True)
+        return torch.cat(parts) if parts else torch.zeros((0, sum(SIZES) + 1))
+
+    def predict_pixels(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """For uint8 [n, 64, 64, 3]: probabilities by factor, float32 [n, values]."""
+        pairs = zip(FACTOR_NAMES, self._logits(images)[:, :-1].split(SIZES, 1), strict=True)
         return {name: part.softmax(1).numpy() for name, part in pairs}
+
+    def whole_pixels(self, images: np.ndarray) -> np.ndarray:
+        """For uint8 [n, 64, 64, 3]: the probability that shapes are whole, float32 [n]."""
+        return self._logits(images)[:, -1].sigmoid().numpy()
 
     def predict(self, images: Sequence[bytes]) -> dict[str, np.ndarray]:
         """The same for encoded images."""

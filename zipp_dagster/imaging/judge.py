@@ -22,7 +22,8 @@ from zipp_dagster.imaging.dataset import (
     training_factors,
 )
 from zipp_dagster.imaging.encoders import FactorClassifier, ImageEncoder
-from zipp_dagster.imaging.generation import draw, encode_png
+from zipp_dagster.imaging.generation import draw
+from zipp_dagster.imaging.image_files import encode_png
 from zipp_dagster.imaging.pipelines import LoadedPipeline
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.sampleworld.captions import caption

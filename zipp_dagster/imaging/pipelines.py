@@ -15,9 +15,11 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import DiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.models_path import packaged
+from zipp_dagster.imaging.stored_models import refuse_pickles
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -89,10 +91,13 @@ def load_pipeline(
 ) -> LoadedPipeline:
     """Loads a pipeline from safetensors only and places it on its device.
 
-    Raises FileNotFoundError for a missing directory, OSError for an unreachable hub model and
-    ValueError for an unknown scheduler; each names the setting.
+    Raises FileNotFoundError for a missing directory, StoredModelError for a pickle checkpoint,
+    OSError for an unreachable hub model and ValueError for an unknown scheduler; each names the
+    setting.
     """
     source = resolve_model(model, "generator", "imaging.model")
+    if isinstance(source, Path):
+        refuse_pickles(source, "imaging.model")
     device = pick_device(settings.device)
     dtype = _DTYPES[effective_dtype(settings)]
     # On a CPU the weights stay in float32 and matrix products run in bf16: as fast, and exact
@@ -102,6 +107,7 @@ def load_pipeline(
         pipeline = DiffusionPipeline.from_pretrained(
             str(source),
             revision=revision,
+            variant=settings.variant,
             use_safetensors=True,
             dtype=torch.float32 if device == "cpu" else dtype,
         )
@@ -110,21 +116,76 @@ def load_pipeline(
             f"imaging.model={str(source)!r} (imaging.revision={revision!r}) could not be loaded: "
             f"{error}. Give a diffusers directory with safetensors weights, or reach the hub."
         ) from error
-    if settings.scheduler is not None:
-        kind = getattr(diffusers, settings.scheduler, None)
-        if kind is None:
-            raise ValueError(f"imaging.scheduler={settings.scheduler!r} is no diffusers scheduler")
-        pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
+    set_scheduler(pipeline, settings)
     pipeline.set_progress_bar_config(disable=True)
-    if settings.offload and device != "cpu":
+    _set_attention(pipeline, settings, device)
+    if settings.offload == "model" and device != "cpu":
         pipeline.enable_model_cpu_offload(device=device)
+    elif settings.offload == "layers" and device != "cpu":
+        pipeline.enable_sequential_cpu_offload(device=device)
     else:
         pipeline.to(device)
+    if settings.compile:
+        denoiser(pipeline).compile(backend=settings.compile)
     if isinstance(source, Path):
         version = directory_version(source)
     else:
         version = hashlib.sha256(f"{source}@{revision or 'main'}".encode()).hexdigest()[:16]
+    if settings.variant:
+        version = hashlib.sha256(f"{version}:{settings.variant}".encode()).hexdigest()[:16]
     return LoadedPipeline(pipeline, version, str(source), device, autocast)
+
+
+def denoiser(pipeline: Any) -> Any:
+    """The U-Net or diffusion transformer of a pipeline."""
+    found = getattr(pipeline, "unet", None)
+    return found if found is not None else pipeline.transformer
+
+
+def set_scheduler(pipeline: Any, settings: ImagingSettings) -> None:
+    """Puts the wanted scheduler in the place of the saved one, with its options.
+
+    Latents are never clipped to -1..1 (the default of some classes), which is for pixels. Raises
+    ValueError, naming the setting, for a class or option that diffusers does not have.
+    """
+    if settings.scheduler is None and not settings.scheduler_options:
+        return
+    kind: Any = type(pipeline.scheduler)
+    if settings.scheduler is not None:
+        kind = getattr(diffusers, settings.scheduler, None)
+        if kind is None or not hasattr(kind, "from_config"):
+            raise ValueError(f"imaging.scheduler={settings.scheduler!r} is no diffusers scheduler")
+    known = set(inspect.signature(kind.__init__).parameters)
+    unknown = sorted(set(settings.scheduler_options) - known)
+    if unknown:
+        raise ValueError(
+            f"imaging.scheduler_options: {kind.__name__} has no option {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(known - {'self'}))}"
+        )
+    options: dict[str, Any] = {"clip_sample": False} if "clip_sample" in known else {}
+    options |= settings.scheduler_options
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **options)
+
+
+# Up to 16 x 16 latents PyTorch's fused attention costs more than it saves on a CPU.
+_SMALL_LATENTS = 16
+
+
+def _set_attention(pipeline: Any, settings: ImagingSettings, device: str) -> None:
+    chosen = settings.attention
+    unet = getattr(pipeline, "unet", None)
+    if chosen == "auto":
+        small = unet is not None and unet.config.sample_size <= _SMALL_LATENTS
+        chosen = "plain" if small and device == "cpu" else "sdpa"
+    if chosen == "sliced":
+        pipeline.enable_attention_slicing()
+    elif chosen == "plain":
+        if unet is None:
+            raise ValueError(
+                f"imaging.attention=plain: {type(pipeline).__name__} has a transformer, whose own "
+                "attention stays; set sdpa or auto"
+            )
+        unet.set_attn_processor(AttnProcessor())
 
 
 def token_limits(pipeline: Any) -> list[tuple[Any, int]]:

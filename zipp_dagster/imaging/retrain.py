@@ -6,15 +6,9 @@ from pathlib import Path
 
 from zipp_dagster.imaging.checkpoints import export_models
 from zipp_dagster.imaging.config import TrainingSettings
+from zipp_dagster.imaging.model_card import MODEL_STAGES, history_of
 from zipp_dagster.imaging.train import train_models
 from zipp_dagster.progress import Progress, silent
-
-STAGES = {
-    "clip": ("text", "vision"),
-    "generator": ("text", "vae", "unet"),
-    "evaluation_encoder": ("evaluation_encoder",),
-    "factor_classifier": ("factor_classifier",),
-}
 
 
 def train_model(
@@ -25,6 +19,12 @@ def train_model(
     A killed training resumes from what lies in `scratch`. The text tower, which CLIP and the
     generator share, is trained from the same seed for both: the same weights.
     """
-    train_models(scratch / "training", settings, STAGES[name], progress=progress)
+    train_models(scratch / "training", settings, MODEL_STAGES[name], progress=progress)
     export_models(scratch / "training", scratch / "models", settings)
     return scratch / "models" / name
+
+
+def training_curves(name: str, scratch: Path) -> dict[str, list[dict[str, float]]]:
+    """The readings (step, loss and more) of each stage that `train_model` ran below `scratch`."""
+    stages = {stage: history_of(scratch / "training" / stage) for stage in MODEL_STAGES[name]}
+    return {stage: rows for stage, rows in stages.items() if rows}

@@ -27,13 +27,32 @@ class StoredModel:
     revision: str | None
 
 
+def unsafe_files(directory: Path) -> list[Path]:
+    """Pickles that loading might reach for: those without safetensors weights beside them."""
+    files = [path for path in sorted(directory.rglob("*")) if path.suffix in PICKLES]
+    safe = {path.parent for path in directory.rglob("*.safetensors")}
+    return [path for path in files if path.parent not in safe]
+
+
+def refuse_pickles(directory: Path, setting: str) -> None:
+    """Raises StoredModelError, naming the file and the setting, for a pickle checkpoint."""
+    unsafe = unsafe_files(directory)
+    if unsafe:
+        raise StoredModelError(
+            f"{unsafe[0]} is a pickle, which can run code when it is loaded: convert {setting} to "
+            "safetensors"
+        )
+
+
 def store_model(
     source: str | Path, revision: str | None, out_dir: Path, *, setting: str, packaged: bool
 ) -> int:
     """Copy a model directory, or pin a hub revision; return the bytes kept.
 
+    A pickle that lies beside safetensors weights of the same part is left out.
+
     Raises:
-        StoredModelError: a pickle among the files, or a hub model without a revision.
+        StoredModelError: weights that only a pickle holds, or a hub model without a revision.
     """
     origin = {"source": "packaged with zipp_dagster" if packaged else str(source)}
     (out_dir / "source.json").write_text(json.dumps(origin, indent=1))
@@ -46,13 +65,10 @@ def store_model(
         pinned = {"model": source, "revision": revision}
         (out_dir / "hub.json").write_text(json.dumps(pinned, indent=1))
         return 0
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    pickles = [path for path in files if path.suffix in PICKLES]
-    if pickles:
-        raise StoredModelError(
-            f"{pickles[0]} is a pickle, which can run code when it is loaded: convert {setting} to "
-            "safetensors"
-        )
+    refuse_pickles(source, setting)
+    files = [
+        path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix not in PICKLES
+    ]
     for path in files:
         target = out_dir / "model" / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from zipp_dagster.imaging.basis import LatentBasis, fit_basis
-from zipp_dagster.imaging.checkpoints import export_models, write_cards, write_model_card
+from zipp_dagster.imaging.checkpoints import export_models
 from zipp_dagster.imaging.config import ImagingSettings, TrainingSettings
 from zipp_dagster.imaging.encoders import load_evaluation_encoder, load_factor_classifier
 from zipp_dagster.imaging.judge import (
@@ -26,6 +26,7 @@ from zipp_dagster.imaging.judge import (
     judge_generator,
 )
 from zipp_dagster.imaging.loop import Outcome
+from zipp_dagster.imaging.model_card import write_cards, write_model_card
 from zipp_dagster.imaging.pipelines import load_pipeline
 from zipp_dagster.imaging.tokenizer import train_tokenizer
 from zipp_dagster.imaging.train_clip import load_text, train_text, train_vision
@@ -131,7 +132,7 @@ def export_and_judge(
         encoder = load_evaluation_encoder(models / "evaluation_encoder")
         judged["evaluation encoder, pairs of pictures"] = judge_evaluation_pairs(encoder, prompts)
     write_cards(training, models, settings.training, judged)
-    write_model_card(training, models, settings.training, judged)
+    write_model_card(training, models, settings, judged)
     return judged
 
 

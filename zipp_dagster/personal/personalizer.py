@@ -196,7 +196,8 @@ class Personalizer:
     def _draw(
         self, generator: _Generator, prompts: list[str], seed: int, out_dir: Path
     ) -> list[dict[str, Any]]:
-        from zipp_dagster.imaging.generation import draw, encode_png
+        from zipp_dagster.imaging.generation import draw
+        from zipp_dagster.imaging.image_files import encode_png
         from zipp_dagster.imaging.pipelines import is_truncated
 
         loaded, settings = generator.pipeline, self.platform.settings.imaging

@@ -1,0 +1,119 @@
+"""The interface of the personal baselines: a user's history in, images of prompts out."""
+
+# ruff: noqa: TID253  (torch: this module's subject)
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.imaging.generation import draw
+from zipp_dagster.imaging.pipelines import LoadedPipeline
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of a user: encoded images and prompts; `liked_images[i]` shows
+    `liked_prompts[i]` where there are as many of both.
+    """
+
+    liked_images: Sequence[bytes] = ()
+    liked_prompts: Sequence[str] = ()
+    disliked_images: Sequence[bytes] = ()
+    disliked_prompts: Sequence[str] = ()
+
+
+@dataclass
+class Fitted:
+    """One user's personalisation: its method's state, and what it cost to make."""
+
+    state: Any
+    seconds: float
+    cpu_seconds: float
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+class PersonalMethod(Protocol):
+    """A method: `fit` once a user, then `draw` any prompts for that user.
+
+    Both raise ValueError where the history or the pipeline's class lacks what the method needs.
+    """
+
+    name: str
+
+    def fit(
+        self, loaded: LoadedPipeline, history: History, settings: ImagingSettings, seed: int = 0
+    ) -> Fitted:
+        """Learns a user; `seed` decides what is random in it."""
+        ...
+
+    def draw(
+        self,
+        loaded: LoadedPipeline,
+        fitted: Fitted,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: ImagingSettings,
+    ) -> np.ndarray:
+        """Images of prompts for that user, uint8 [n, size, size, 3]; the pipeline stays as it was."""
+        ...
+
+
+def draw_batches(
+    loaded: LoadedPipeline,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: ImagingSettings,
+    conditioning: Any = None,
+) -> np.ndarray:
+    """`generation.draw` in batches; `conditioning` turns a batch of prompts into arguments."""
+    parts = []
+    for start in range(0, len(prompts), settings.batch_size):
+        batch = list(prompts[start : start + settings.batch_size])
+        given = None if conditioning is None else conditioning(batch)
+        parts.append(draw(loaded, batch, seeds[start : start + len(batch)], settings, given))
+    return np.concatenate(parts)
+
+
+@contextlib.contextmanager
+def cost_of(fitted: Fitted) -> Iterator[None]:
+    """Adds the wall and processor time of a block to a user's cost."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    fitted.seconds += time.perf_counter() - wall
+    fitted.cpu_seconds += time.process_time() - cpu
+
+
+def require_unet(loaded: LoadedPipeline, method: str) -> Any:
+    """The pipeline's U-Net; ValueError for classes that have none."""
+    unet = getattr(loaded.pipeline, "unet", None)
+    if unet is None:
+        raise ValueError(
+            f"{method} needs a U-Net (Stable Diffusion 1.x, 2.x or XL); "
+            f"{type(loaded.pipeline).__name__} has a transformer"
+        )
+    return unet
+
+
+@torch.no_grad()
+def encode_images(loaded: LoadedPipeline, images: Sequence[bytes], size: int) -> torch.Tensor:
+    """Encoded images to the VAE's scaled latents, [n, channels, h, w], at the image size."""
+    pixels = []
+    for data in images:
+        with Image.open(io.BytesIO(data)) as image:
+            small = image.convert("RGB")
+            if small.size != (size, size):
+                small = small.resize((size, size), Image.Resampling.BICUBIC)
+        pixels.append(np.asarray(small, dtype=np.float32) / 127.5 - 1)
+    vae = loaded.pipeline.vae
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(loaded.device, vae.dtype)
+    latents = vae.encode(batch).latent_dist.mean
+    return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor

@@ -1,0 +1,208 @@
+"""A LoRA on the U-Net for every user: the customary fine-tuning, as upper bound and for its cost.
+
+Low-rank updates of the attention projections (peft), trained on the user's liked images with their
+prompts by the model's own denoising objective. Nothing else of the pipeline changes; the adapter is
+named by the fit and taken off after drawing.
+"""
+
+# ruff: noqa: TID253  (torch, diffusers, peft: this module's subject)
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+
+from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.imaging.personal.base import (
+    Fitted,
+    History,
+    cost_of,
+    draw_batches,
+    encode_images,
+    require_unet,
+)
+from zipp_dagster.imaging.personal.text_states import TextStates, text_states
+from zipp_dagster.imaging.pipelines import LoadedPipeline
+
+_ADAPTER = "zipp_user"
+_EMPTY_SHARE = 0.1
+
+
+@dataclass
+class UserLora:
+    """One user's low-rank weights, by name."""
+
+    weights: dict[str, torch.Tensor]
+    config: LoraConfig
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights."""
+        return sum(w.numel() * w.element_size() for w in self.weights.values())
+
+
+class Lora:
+    """Fine-tuning as a personal method."""
+
+    name = "lora"
+
+    def __init__(self, rank: int = 8, steps: int = 150, batch: int = 8, rate: float = 2e-3) -> None:
+        self.rank, self.steps, self.batch, self.rate = rank, steps, batch, rate
+
+    def fit(
+        self, loaded: LoadedPipeline, history: History, settings: ImagingSettings, seed: int = 0
+    ) -> Fitted:
+        """Trains the user's adapter; ValueError unless there is one prompt for each image."""
+        unet = require_unet(loaded, "lora")
+        images, prompts = history.liked_images, history.liked_prompts
+        if not images or len(images) != len(prompts):
+            raise ValueError(
+                f"lora: {len(images)} liked images and {len(prompts)} prompts; it needs one prompt "
+                "for each image, and at least one"
+            )
+        fitted = Fitted(None, 0.0, 0.0)
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.rank,
+            target_modules=["to_q", "to_k", "to_v", "to_out.0"],
+            init_lora_weights="gaussian",
+        )
+        with cost_of(fitted):
+            latents = encode_images(loaded, images, settings.image_size).float()
+            states = text_states(loaded, prompts)
+            torch.manual_seed(seed)
+            with _adapter(unet, config):
+                losses = self._train(loaded, unet, latents, states, seed)
+                weights = get_peft_model_state_dict(unet, adapter_name=_ADAPTER)
+                weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
+        fitted.state = UserLora(weights, config)
+        first, last = (
+            np.mean(losses[: len(losses) // 4 or 1]),
+            np.mean(losses[-(len(losses) // 4 or 1) :]),
+        )
+        fitted.numbers = {
+            "parameters": float(sum(w.numel() for w in weights.values())),
+            "bytes": float(fitted.state.size),
+            "loss_first_quarter": float(first),
+            "loss_last_quarter": float(last),
+        }
+        return fitted
+
+    def _train(
+        self,
+        loaded: LoadedPipeline,
+        unet: Any,
+        latents: torch.Tensor,
+        states: TextStates,
+        seed: int,
+    ) -> list[float]:
+        schedule: Any = DDPMScheduler.from_config(
+            loaded.pipeline.scheduler.config, clip_sample=False
+        )
+        weights = [p for p in unet.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(weights, lr=self.rate, weight_decay=0.0)
+        device, losses = latents.device, []
+        unet.train()
+        for step in range(self.steps):
+            rng = np.random.default_rng([seed, 12, step])
+            generator = torch.Generator("cpu").manual_seed(seed * 1_000_003 + step)
+            rows = torch.from_numpy(rng.integers(len(latents), size=self.batch)).to(device)
+            empty = torch.from_numpy(rng.random(self.batch) < _EMPTY_SHARE).to(device)
+            clean = latents[rows]
+            noise = torch.randn(clean.shape, generator=generator).to(clean)
+            last = schedule.config.num_train_timesteps
+            times = torch.from_numpy(rng.integers(last, size=self.batch)).to(device)
+            noisy = schedule.add_noise(clean, noise, times)
+            shown = torch.where(empty.view(-1, 1, 1), states.negative[rows], states.prompt[rows])
+            precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+            if loaded.autocast is not None:
+                precision = torch.autocast("cpu", loaded.autocast)
+            with precision:
+                out = unet(
+                    noisy.to(unet.dtype),
+                    times,
+                    encoder_hidden_states=shown.to(unet.dtype),
+                    added_cond_kwargs=_added(loaded, clean, states, rows),
+                    return_dict=False,
+                )[0].float()
+            target = _target(schedule, clean, noise, times)
+            loss = F.mse_loss(out, target)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate * min(1.0, (step + 1) / 10)
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        unet.eval()
+        return losses
+
+    def draw(
+        self,
+        loaded: LoadedPipeline,
+        fitted: Fitted,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: ImagingSettings,
+    ) -> np.ndarray:
+        """Images of prompts with the user's weights, uint8 [n, size, size, 3]."""
+        unet = require_unet(loaded, "lora")
+        with _adapter(unet, fitted.state.config):
+            set_peft_model_state_dict(unet, fitted.state.weights, adapter_name=_ADAPTER)
+            return draw_batches(loaded, prompts, seeds, settings)
+
+
+@contextlib.contextmanager
+def _adapter(unet: Any, config: LoraConfig) -> Iterator[None]:
+    """A trainable adapter on a frozen U-Net, gone again afterwards."""
+    trainable = [p for p in unet.parameters() if p.requires_grad]
+    unet.requires_grad_(False)
+    unet.add_adapter(config, adapter_name=_ADAPTER)
+    try:
+        yield
+    finally:
+        unet.unload_lora()
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def _target(
+    schedule: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
+) -> torch.Tensor:
+    kind = schedule.config.prediction_type
+    if kind == "v_prediction":
+        return schedule.get_velocity(clean, noise, times)
+    if kind == "epsilon":
+        return noise
+    raise ValueError(f"lora: prediction type {kind!r} is neither epsilon nor v_prediction")
+
+
+def _added(
+    loaded: LoadedPipeline, clean: torch.Tensor, states: TextStates, rows: torch.Tensor
+) -> dict[str, torch.Tensor] | None:
+    """SDXL's second conditioning: the pooled text and the picture's size."""
+    if states.pooled is None:
+        return None
+    height, width = (side * loaded.pipeline.vae_scale_factor for side in clean.shape[2:])
+    sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=clean.dtype)
+    return {
+        "text_embeds": states.pooled[rows].to(clean),
+        "time_ids": sizes.expand(len(clean), -1).to(clean.device),
+    }
+
+
+def fingerprint(lora: UserLora) -> str:
+    """SHA-256 of a user's weights, as 64 hex digits: what an image's provenance names."""
+    digest = hashlib.sha256()
+    for name in sorted(lora.weights):
+        digest.update(name.encode())
+        digest.update(lora.weights[name].contiguous().float().numpy().tobytes())
+    return digest.hexdigest()

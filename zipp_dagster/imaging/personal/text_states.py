@@ -1,0 +1,56 @@
+"""Prompts as a text encoder's states, for pipelines with classifier-free guidance (SD, SDXL, SD 3).
+
+ViPer and DrUM change these states; the pipeline then takes them in the place of a prompt.
+"""
+
+# ruff: noqa: TID253  (torch: this module's subject)
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zipp_dagster.imaging.pipelines import LoadedPipeline
+
+
+@dataclass
+class TextStates:
+    """States of prompts [n, tokens, width], of the empty prompt, and what is pooled, if anything."""
+
+    prompt: torch.Tensor
+    negative: torch.Tensor
+    pooled: torch.Tensor | None = None
+    negative_pooled: torch.Tensor | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As a pipeline's keyword arguments, in the place of `prompt`."""
+        found = {
+            "prompt_embeds": self.prompt,
+            "negative_prompt_embeds": self.negative,
+            "pooled_prompt_embeds": self.pooled,
+            "negative_pooled_prompt_embeds": self.negative_pooled,
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+
+@torch.no_grad()
+def text_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> TextStates:
+    """States of prompts and of as many empty ones, float32.
+
+    Raises ValueError for a pipeline without an unconditional branch (FLUX embeds its guidance).
+    """
+    encode = loaded.pipeline.encode_prompt
+    known = inspect.signature(encode).parameters
+    if "do_classifier_free_guidance" not in known:
+        raise ValueError(
+            f"{type(loaded.pipeline).__name__} has no unconditional branch, which this method needs"
+        )
+    texts = list(prompts)
+    options: dict[str, Any] = {"device": loaded.device, "num_images_per_prompt": 1}
+    options |= {name: texts for name in ("prompt_2", "prompt_3") if name in known}
+    empty = [""] * len(texts)
+    out = encode(prompt=texts, do_classifier_free_guidance=True, negative_prompt=empty, **options)
+    return TextStates(*(part.float() for part in out))
