@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress
@@ -14,47 +15,98 @@ OWNER = "team:persona"
 @check("nothing_held_out")
 def nothing_held_out(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """No snippet is a held-out post."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as parquet
 
-    snippets = parquet.read_table(draft.files(), columns=["snippet_id"])["snippet_id"]
-    held_out = inputs["benchmark_holdout"].table()["post_id"]
-    shared = pc.sum(pc.is_in(snippets, held_out.combine_chunks())).as_py() or 0
+    held_out = pa.array(inputs["benchmark_holdout"].table()["post_id"].to_pylist(), pa.string())
+    shared = sum(
+        pc.sum(pc.is_in(batch.column(0), held_out)).as_py() or 0
+        for file in draft.files()
+        for batch in parquet.ParquetFile(file).iter_batches(1 << 20, columns=["snippet_id"])
+    )
     return CheckOutcome(shared == 0, f"{shared} snippets are held-out posts")
+
+
+def _tokenizer(platform: Platform, partition: str | None) -> str:
+    from zipp_dagster.persona.tokenizers import tokenizer_name
+
+    return tokenizer_name(platform.settings.persona.language_model)
 
 
 @artifact(
     group="persona",
     kinds={"duckdb", "parquet"},
     owner=OWNER,
-    inputs=[
-        "community_rankings",
-        "stg_comments",
-        "stg_submissions",
-        "subreddits",
-        "benchmark_holdout",
-    ],
+    inputs=["stg_comments", "stg_submissions", "subreddits", "benchmark_holdout"],
     checks=[nothing_held_out],
+    external_state=_tokenizer,
+)
+def persona_snippets(
+    inputs: Inputs,
+    out: Draft,
+    warehouse: Warehouse,
+    settings: SnippetSettings,
+    platform: Platform,
+    progress: Progress,
+) -> Summary:
+    """What people wrote, cleaned, scored and counted once: what evidence is chosen from.
+
+    Names, addresses and links are taken out; sensitive and over-18 communities stay out, and people
+    below the activity floor. Past image titles stay out too: they are the shots of rewriting. Tokens
+    are the writing model's; another ranking or budget counts nothing anew.
+    """
+    from zipp_dagster.persona.snippets import SnippetInputs, write_snippets
+    from zipp_dagster.persona.tokenizers import load_tokenizer, tokenizer_name
+
+    tables = SnippetInputs(
+        comments=inputs["stg_comments"].files(),
+        subreddits=inputs["subreddits"].files(),
+        submissions=inputs["stg_submissions"].files(),
+        holdout=inputs["benchmark_holdout"].files(),
+    )
+    model = platform.settings.persona.language_model
+    with warehouse.connect() as connection:
+        report = write_snippets(
+            connection, tables, settings, out.directory, load_tokenizer(model), progress
+        )
+    numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
+    return Summary(rows=report.snippets, metadata=numbers | {"tokenizer": tokenizer_name(model)})
+
+
+@artifact(
+    group="persona",
+    kinds={"duckdb", "parquet"},
+    owner=OWNER,
+    inputs=["persona_snippets", "community_rankings", "subreddits", "benchmark_holdout"],
+    checks=[nothing_held_out],
+    external_state=_tokenizer,
 )
 def persona_evidence(
-    inputs: Inputs, out: Draft, warehouse: Warehouse, settings: PersonaSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    warehouse: Warehouse,
+    settings: PersonaSettings,
+    floor: SnippetSettings,
+    progress: Progress,
 ) -> Summary:
     """What a persona may be made from: the best snippets of a user's top communities, in a budget.
 
-    Sensitive and over-18 communities stay out. Past image titles stay out too: they are the shots of
-    the 3-shot method.
+    Exactly what the language model will be shown, and why each line is in.
     """
     from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
+    from zipp_dagster.persona.tokenizers import load_tokenizer
 
     tables = EvidenceInputs(
+        snippets=inputs["persona_snippets"].files(),
         rankings=inputs["community_rankings"].files(),
-        comments=inputs["stg_comments"].files(),
-        submissions=inputs["stg_submissions"].files(),
         subreddits=inputs["subreddits"].files(),
-        holdout=inputs["benchmark_holdout"].files(),
     )
+    tokenizer = load_tokenizer(settings.language_model)
     with warehouse.connect() as connection:
-        report = collect_evidence(connection, tables, settings, out.directory, progress=progress)
+        report = collect_evidence(
+            connection, tables, settings, floor, out.directory, tokenizer, progress=progress
+        )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     return Summary(rows=report.rows, metadata=numbers)
 
@@ -113,4 +165,4 @@ def personas(inputs: Inputs, out: Draft, settings: PersonaSettings, progress: Pr
     return Summary(rows=report.users, metadata=numbers)
 
 
-ARTIFACTS = (persona_evidence, personas)
+ARTIFACTS = (persona_snippets, persona_evidence, personas)

@@ -36,6 +36,11 @@ class LanguageModelSettings(Section):
     )
     model: str = Field("", description="Directory or hub id (transformers), model name (http).")
     revision: str | None = Field(None, description="Pinned hub revision (transformers).")
+    tokenizer: str = Field(
+        "",
+        description="Directory or hub id of the tokenizer that counts evidence; empty: the model's own "
+        "(transformers), or words and marks (lexical, http).",
+    )
     base_url: str = Field("", description="Endpoint up to and including /v1 (http).")
     api_key: SecretStr = Field(SecretStr(""), description="Bearer token of the endpoint (http).")
     timeout_s: float = Field(60.0, gt=0, description="Seconds for one HTTP call.")
@@ -51,18 +56,14 @@ class LanguageModelSettings(Section):
     )
 
 
-class PersonaSettings(Section):
-    """Evidence under a token budget, personas and rewritten prompts."""
+class SnippetSettings(Section):
+    """What people wrote, and which of it may ever become evidence."""
 
-    operational: ClassVar[frozenset[str]] = frozenset({"buckets", "batch_users"})
+    operational: ClassVar[frozenset[str]] = frozenset({"rows_per_range"})
 
-    token_budget: int = Field(4096, ge=16, le=131_072, description="Evidence tokens for a person.")
-    ranking: Ranking = Field("dot", description="Which ranking of communities shares the budget.")
-    communities_only: bool = Field(False, description="Names without snippets (an ablation).")
     min_comments: int = Field(
         5, ge=1, description="Activity floor: people with fewer usable snippets get no persona."
     )
-    max_communities: int = Field(16, ge=1, le=64, description="Communities that share the budget.")
     max_snippet_chars: int = Field(
         600, ge=40, le=10_000, description="A longer snippet is cut at a word."
     )
@@ -76,9 +77,22 @@ class PersonaSettings(Section):
     )
     include_sensitive: bool = Field(False, description="Let sensitive communities in.")
     include_over_18: bool = Field(False, description="Let over-18 communities in.")
-    buckets: int = Field(
-        1, ge=1, le=4096, description="User ranges handled one after another (bounds memory)."
+    rows_per_range: int = Field(
+        1_500_000,
+        ge=1,
+        description="Comments and posts handled at once (bounds memory: about 0.6 GiB a million).",
     )
+
+
+class PersonaSettings(Section):
+    """Evidence under a token budget, personas and rewritten prompts."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"batch_users"})
+
+    token_budget: int = Field(4096, ge=16, le=131_072, description="Evidence tokens for a person.")
+    ranking: Ranking = Field("dot", description="Which ranking of communities shares the budget.")
+    communities_only: bool = Field(False, description="Names without snippets (an ablation).")
+    max_communities: int = Field(16, ge=1, le=64, description="Communities that share the budget.")
     language_model: LanguageModelSettings = Field(
         LanguageModelSettings(), description="The model that writes."
     )
