@@ -102,7 +102,7 @@ class PersonaSettings(Section):
     style_phrases: int = Field(4, ge=1, le=8, description="Style phrases that a rewrite may add.")
     token_limit: int = Field(75, ge=8, description="Longest rewritten prompt, in encoder tokens.")
     summary_chars: tuple[int, int] = Field(
-        (20, 2400), description="Shortest and longest summary of a persona, in characters."
+        (12, 2400), description="Shortest and longest summary of a persona, in characters."
     )
     min_latin_share: float = Field(
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."

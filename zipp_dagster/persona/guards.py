@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 
 from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.demographics import says_minor
 from zipp_dagster.persona.lexicon import Lexicon, load_lines, words
 from zipp_dagster.persona.schema import Persona
 
 VERBATIM_WORDS = 8
+NOTHING_KNOWN = "the evidence says nothing about the person"
+MINOR = "the person says to be under 18"
 _NO_WORD = re.compile(r"[^\w'|]+")
 TextGuard = Callable[[str], Sequence[str]]
 
@@ -60,6 +63,11 @@ def _sensitive() -> Lexicon[bool]:
 def is_sensitive(text: str) -> bool:
     """Whether a text names an attribute that is never claimed (health, religion, politics, …)."""
     return bool(_sensitive().find(words(text)))
+
+
+def sensitive_words(tokens: Sequence[str]) -> bool:
+    """The same for the tokens of a text."""
+    return bool(_sensitive().find(tokens))
 
 
 def identities_in(text: str) -> list[str]:
@@ -107,7 +115,9 @@ def problems(
     `evidence_ids` are the ids that claims may cite, `evidence_texts` what must not be quoted. A
     persona written by hand passes `frozenset()` and `[]`: its claims then need no evidence.
     """
-    found: list[str] = []
+    found: list[str] = [MINOR] if any(map(says_minor, evidence_texts)) else []
+    if not persona.claims() and not persona.summary:
+        return [*found, NOTHING_KNOWN]
     shortest, longest = settings.summary_chars
     if not shortest <= len(persona.summary) <= longest:
         found.append(f"summary has {len(persona.summary)} characters, not {shortest} to {longest}")
