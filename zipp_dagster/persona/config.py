@@ -26,6 +26,8 @@ class LanguageModelSettings(Section):
             "batch_size",
             "device",
             "cache_dir",
+            "price_in",
+            "price_out",
         }
     )
 
@@ -52,7 +54,15 @@ class LanguageModelSettings(Section):
     temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy and repeatable.")
     device: str = Field("cpu", description="Torch device (transformers).")
     cache_dir: str = Field(
-        "", description="Folder of the content-addressed answer cache (http); empty: no cache."
+        "",
+        description="Folder of the answer cache (http): empty for language_model_cache/ under "
+        "ZIPP_HOME, off for none. It may be deleted at any time.",
+    )
+    vision: bool = Field(False, description="The endpoint's model sees images (http).")
+    price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
+    price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
+    constrained: bool = Field(
+        True, description="Let a model in process write only what fits the JSON schema (transformers)."
     )
 
 
@@ -106,6 +116,9 @@ class PersonaSettings(Section):
     )
     min_latin_share: float = Field(
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."
+    )
+    images_per_user: int = Field(
+        4, ge=0, le=64, description="Posted pictures that a model which sees is shown for a persona."
     )
     batch_users: int = Field(256, ge=1, description="Personas asked for in one call to the model.")
     seed: int = Field(0, ge=0, description="Seed of the derangement of mismatched personas.")
