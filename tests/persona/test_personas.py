@@ -29,6 +29,7 @@ class Parrot:
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
+        self.sees = False
         self.asked: list = []
 
     def generate(self, conversations, schema=None):

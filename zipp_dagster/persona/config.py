@@ -117,6 +117,17 @@ class PersonaSettings(Section):
     min_latin_share: float = Field(
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."
     )
+    ablation_users: int = Field(
+        300, ge=2, description="People of the ablation of rankings, budgets and snippets."
+    )
+    ablation_budgets: tuple[int, ...] = Field(
+        (256, 1024, 4096), min_length=1, description="Token budgets of that ablation."
+    )
+    analyzer: str = Field(
+        "",
+        description='A finder of personal data that guards personas beside the rules, as "module:'
+        'factory" of an object like Presidio\'s AnalyzerEngine.',
+    )
     images_per_user: int = Field(
         4, ge=0, le=64, description="Posted pictures that a model which sees is shown for a persona."
     )

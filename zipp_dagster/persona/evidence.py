@@ -19,8 +19,12 @@ import pyarrow as pa
 
 from zipp_dagster.persona import evidence_sql as sql
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
-from zipp_dagster.persona.snippets import Tokenizer, existing, token_counter
-from zipp_dagster.persona.snippets_sql import excluded_communities
+from zipp_dagster.persona.snippets import (
+    Tokenizer,
+    exclude_communities,
+    existing,
+    token_counter,
+)
 from zipp_dagster.progress import Progress, silent
 
 _WEIGHTS: Final = {
@@ -80,7 +84,7 @@ def collect_evidence(
             raise ValueError(f"persona evidence needs files of {name}: materialise it first")
     out_dir.mkdir(parents=True, exist_ok=True)
     snippets, rankings = existing(inputs.snippets), existing(inputs.rankings)
-    connection.execute(excluded_communities(existing(inputs.subreddits), floor))
+    exclude_communities(connection, inputs.subreddits, floor)
     if users is not None:
         connection.register("zipp_users", pa.table({"user_id": pa.array(sorted(users), pa.uint64())}))
         connection.execute("create or replace temp table zipp_only as select * from zipp_users")

@@ -24,6 +24,8 @@ from duckdb.func import PythonUDFType
 
 from zipp_dagster.persona import snippets_sql as sql
 from zipp_dagster.persona.config import SnippetSettings
+from zipp_dagster.persona.contexts import split_community
+from zipp_dagster.persona.guards import is_sensitive
 from zipp_dagster.progress import Progress, silent
 
 Tokenizer = Callable[[Sequence[str]], Sequence[int]]
@@ -137,6 +139,23 @@ def token_counter(
             connection.remove_function(sql.TOKENIZER)
 
 
+def exclude_communities(
+    connection: duckdb.DuckDBPyConnection, subreddits: Sequence[Path], settings: SnippetSettings
+) -> None:
+    """Table zipp_excluded: by the flags of the subreddits table, and by the words of their names."""
+    connection.execute(sql.excluded_communities(existing(subreddits), settings))
+    if settings.include_sensitive:
+        return
+    names = pq.read_table(existing(subreddits), columns=["subreddit"])["subreddit"].unique()
+    found = [n for n in names.to_pylist() if n and is_sensitive(split_community(n))]
+    connection.register("zipp_names_found", pa.table({"subreddit": pa.array(found, pa.string())}))
+    connection.execute(
+        "insert into zipp_excluded select subreddit from zipp_names_found "
+        "where subreddit not in (select subreddit from zipp_excluded)"
+    )
+    connection.unregister("zipp_names_found")
+
+
 def existing(files: Sequence[Path]) -> list[str]:
     """The files as text. Raises FileNotFoundError that names the one that is missing."""
     for file in files:
@@ -160,7 +179,7 @@ def _prepare(
 ) -> int:
     """The small tables, and the lazily read sources; returns how many communities stay out."""
     connection.execute(sql.word_macros())
-    connection.execute(sql.excluded_communities(existing(inputs.subreddits), settings))
+    exclude_communities(connection, inputs.subreddits, settings)
     connection.execute(sql.holdout(existing(inputs.holdout)))
     connection.execute(sql.sources(existing(inputs.comments), existing(inputs.submissions)))
     row = connection.execute("select count(*) from zipp_excluded").fetchone()

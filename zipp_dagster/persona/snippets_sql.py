@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from zipp_dagster.persona.config import SnippetSettings
+from zipp_dagster.persona.injection import ADDRESSES_A_MODEL
 
 TOKENIZER: Final = "zipp_count_tokens"
 _TOKEN_PATTERN: Final = r"\w+|[^\w\s]"
@@ -16,18 +17,6 @@ TOKEN_PATTERN_PYTHON: Final = re.compile(_TOKEN_PATTERN, re.ASCII)
 _READ_CHARS: Final = 6000
 # Below the 0.8 of the leak checks, because sets of words forget repetitions.
 _NEAR_TITLE: Final = 0.75
-# A comment that addresses a language model is no evidence of anything, and may be an attack on one.
-_INJECTION: Final = (
-    r"\b(ignore|disregard|forget|override|bypass)\W+(\w+\W+){0,4}"
-    r"(instructions?|prompts?|rules|guidelines|directives)\b|"
-    r"\b(system|developer|hidden|initial) (prompt|message)\b|"
-    r"\b(new|updated|following|real) instructions?\b|"
-    r"\byou are (now |currently )?(an? )?(ai\b|assistant|language model|chatgpt|gpt|dan\b|llm)|"
-    r"\b(dear|hey|attention|note to)[ ,]+(the )?(ai|llm|language model|chatgpt|assistant)\b|"
-    r"\b(write|output|print|claim|say|state|respond|answer|reply)\W+(\w+\W+){0,6}persona\b|"
-    r"<\|?(im_start|im_end|system|endoftext|assistant|user)|\[/?inst\]|<</?sys>>|"
-    r"###\s*(system|instruction|response)|(^|\n)\s*(system|assistant)\s*:"
-)
 _STREET: Final = (
     r"(?i)\b\d{1,5}[a-z]? ([a-z][\w'-]* ){1,3}(street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|"
     r"drive|dr|court|ct|terrace|highway|hwy)\b\.?|"
@@ -181,7 +170,7 @@ def snippets(settings: SnippetSettings) -> str:
           and coalesce(link_id, '') not in (select 't3_' || post_id from zipp_holdout)
     ),
     honest as (
-        select * from mine where not regexp_matches(lower(body), {quoted(_INJECTION)})
+        select * from mine where not regexp_matches(lower(body), {quoted(ADDRESSES_A_MODEL)})
     ),
     cleaned as (
         {_clean("honest")}
