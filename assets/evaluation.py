@@ -5,12 +5,16 @@ Nothing before evaluation may import this module: an import contract holds that.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from assets import sources
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.warehouse import Warehouse
+from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 NO_TRUTH = "there is no ground truth: the people of real dumps are not known"
@@ -116,6 +120,69 @@ def persona_quality(
     return Summary(rows=len(rows), metadata=numbers, tables={"against the truth": rows})
 
 
+@artifact(
+    group="persona",
+    kinds={"duckdb", "python", "parquet"},
+    owner="team:persona",
+    inputs=["persona_snippets", "community_rankings", "subreddits", "sample_world"],
+    optional=["sample_world"],
+    checks=[shares_in_range],
+)
+def persona_ablation(
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    warehouse: Warehouse,
+    settings: PersonaSettings,
+    floor: SnippetSettings,
+    progress: Progress,
+) -> Summary:
+    """What the ranking, the token budget and the snippets bring: right and found, for each variant.
+
+    Every ranking with every budget, with snippets and by names alone, on the same people and against
+    the sample world's truth, by the lexical model. Evaluation only; skipped for real people.
+    """
+    import tempfile
+
+    import numpy as np
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.persona.ablation import ablation_table
+    from zipp_dagster.persona.evidence import EvidenceInputs
+    from zipp_dagster.persona.lexical import LexicalModel
+
+    truth = _persona_truth(_truth(inputs), platform)
+    files = inputs["persona_snippets"].files()
+    known = sorted(set(parquet.read_table(files, columns=["user_id"])["user_id"].to_pylist()))
+    order = np.random.default_rng(settings.seed).permutation(len(known))
+    users = sorted(known[int(i)] for i in order[: settings.ablation_users])
+    tables = EvidenceInputs(
+        files, inputs["community_rankings"].files(), inputs["subreddits"].files()
+    )
+    with warehouse.connect() as connection, tempfile.TemporaryDirectory() as scratch:
+        table = ablation_table(
+            connection,
+            tables,
+            users,
+            LexicalModel(),
+            truth,
+            settings,
+            floor,
+            settings.ablation_budgets,
+            Path(scratch),
+            settings.seed,
+            progress,
+        )
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    rows = table.to_pylist()
+    shown = ("ranking", "token_budget", "snippets", "kind", "metric", "value", "low", "high")
+    return Summary(
+        rows=len(rows),
+        metadata={"people": len(users), "population": "the sample world (synthetic)"},
+        tables={"variants": [{k: row[k] for k in shown} for row in rows]},
+    )
+
+
 @check("weights_balanced")
 def weights_balanced(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """Raked weights meet their marginals, and are worth at least a twentieth of the users."""
@@ -175,4 +242,4 @@ def demographic_scores(
     )
 
 
-ARTIFACTS = (persona_quality, demographic_scores)
+ARTIFACTS = (persona_quality, persona_ablation, demographic_scores)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress
@@ -14,72 +15,148 @@ OWNER = "team:persona"
 @check("nothing_held_out")
 def nothing_held_out(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """No snippet is a held-out post."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as parquet
 
-    snippets = parquet.read_table(draft.files(), columns=["snippet_id"])["snippet_id"]
-    held_out = inputs["benchmark_holdout"].table()["post_id"]
-    shared = pc.sum(pc.is_in(snippets, held_out.combine_chunks())).as_py() or 0
+    held_out = pa.array(inputs["benchmark_holdout"].table()["post_id"].to_pylist(), pa.string())
+    shared = sum(
+        pc.sum(pc.is_in(batch.column(0), held_out)).as_py() or 0
+        for file in draft.files()
+        for batch in parquet.ParquetFile(file).iter_batches(1 << 20, columns=["snippet_id"])
+    )
     return CheckOutcome(shared == 0, f"{shared} snippets are held-out posts")
+
+
+def _tokenizer(platform: Platform, partition: str | None) -> str:
+    from zipp_dagster.persona.tokenizers import tokenizer_name
+
+    return tokenizer_name(platform.settings.persona.language_model)
 
 
 @artifact(
     group="persona",
     kinds={"duckdb", "parquet"},
     owner=OWNER,
-    inputs=[
-        "community_rankings",
-        "stg_comments",
-        "stg_submissions",
-        "subreddits",
-        "benchmark_holdout",
-    ],
+    inputs=["stg_comments", "stg_submissions", "subreddits", "benchmark_holdout"],
     checks=[nothing_held_out],
+    external_state=_tokenizer,
+)
+def persona_snippets(
+    inputs: Inputs,
+    out: Draft,
+    warehouse: Warehouse,
+    settings: SnippetSettings,
+    platform: Platform,
+    progress: Progress,
+) -> Summary:
+    """What people wrote, cleaned, scored and counted once: what evidence is chosen from.
+
+    Names, addresses and links are taken out; sensitive and over-18 communities stay out, and people
+    below the activity floor. Past image titles stay out too: they are the shots of rewriting. Tokens
+    are the writing model's; another ranking or budget counts nothing anew.
+    """
+    from zipp_dagster.persona.snippets import SnippetInputs, write_snippets
+    from zipp_dagster.persona.tokenizers import load_tokenizer, tokenizer_name
+
+    tables = SnippetInputs(
+        comments=inputs["stg_comments"].files(),
+        subreddits=inputs["subreddits"].files(),
+        submissions=inputs["stg_submissions"].files(),
+        holdout=inputs["benchmark_holdout"].files(),
+    )
+    model = platform.settings.persona.language_model
+    with warehouse.connect() as connection:
+        report = write_snippets(
+            connection, tables, settings, out.directory, load_tokenizer(model), progress
+        )
+    numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
+    return Summary(rows=report.snippets, metadata=numbers | {"tokenizer": tokenizer_name(model)})
+
+
+@artifact(
+    group="persona",
+    kinds={"duckdb", "parquet"},
+    owner=OWNER,
+    inputs=["persona_snippets", "community_rankings", "subreddits", "benchmark_holdout"],
+    checks=[nothing_held_out],
+    external_state=_tokenizer,
 )
 def persona_evidence(
-    inputs: Inputs, out: Draft, warehouse: Warehouse, settings: PersonaSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    warehouse: Warehouse,
+    settings: PersonaSettings,
+    floor: SnippetSettings,
+    progress: Progress,
 ) -> Summary:
     """What a persona may be made from: the best snippets of a user's top communities, in a budget.
 
-    Sensitive and over-18 communities stay out. Past image titles stay out too: they are the shots of
-    the 3-shot method.
+    Exactly what the language model will be shown, and why each line is in.
     """
     from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
+    from zipp_dagster.persona.tokenizers import load_tokenizer
 
     tables = EvidenceInputs(
+        snippets=inputs["persona_snippets"].files(),
         rankings=inputs["community_rankings"].files(),
-        comments=inputs["stg_comments"].files(),
-        submissions=inputs["stg_submissions"].files(),
         subreddits=inputs["subreddits"].files(),
-        holdout=inputs["benchmark_holdout"].files(),
     )
+    tokenizer = load_tokenizer(settings.language_model)
     with warehouse.connect() as connection:
-        report = collect_evidence(connection, tables, settings, out.directory, progress=progress)
+        report = collect_evidence(
+            connection, tables, settings, floor, out.directory, tokenizer, progress=progress
+        )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     return Summary(rows=report.rows, metadata=numbers)
 
 
-@check("few_quarantined")
-def few_quarantined(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """At most a fifth of the personas is quarantined; each has its reason."""
+def _reasons(draft: Draft) -> list[str | None]:
     import pyarrow.parquet as parquet
 
     column = parquet.read_table(draft.files(), columns=["quarantined"])["quarantined"]
-    total, kept = len(column), column.null_count
-    share = 1 - kept / max(total, 1)
+    return [None if reason is None else str(reason) for reason in column.to_pylist()]
+
+
+@check("few_quarantined")
+def few_quarantined(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """At most a fifth of the personas is unsafe or unreadable; each has its reason.
+
+    Not counted: people of whom the evidence says nothing, and those who say to be under 18.
+    """
+    from zipp_dagster.persona.guards import MINOR, NOTHING_KNOWN
+
+    reasons = _reasons(draft)
+    without_fault = (None, NOTHING_KNOWN, MINOR, f"{MINOR}; {NOTHING_KNOWN}")
+    unsafe = sum(reason not in without_fault for reason in reasons)
+    total = len(reasons)
+    kept = sum(reason is None for reason in reasons)
     return CheckOutcome(
-        total > 0 and share <= 0.2,
-        f"{total - kept} of {total} personas are quarantined",
-        {"quarantined_share": share},
+        total > 0 and unsafe <= 0.2 * total,
+        f"{unsafe} of {total} personas are unsafe or unreadable; {total - kept} are quarantined",
+        {"unsafe_share": unsafe / max(total, 1), "quarantined_share": 1 - kept / max(total, 1)},
+    )
+
+
+@check("answers_parse", blocking=False)
+def answers_parse(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The model answers with a persona that fits the schema, at most twice asked, in 95 % of cases."""
+    reasons = _reasons(draft)
+    lost = sum("unparseable answer" in (reason or "") for reason in reasons)
+    rate = 1 - lost / max(len(reasons), 1)
+    return CheckOutcome(
+        rate >= 0.95, f"{lost} of {len(reasons)} answers do not parse", {"parse_rate": rate}, "warn"
     )
 
 
 @check("guards_hold")
 def guards_hold(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """No persona in use shows a name, an address or a link, or quotes eight words of the evidence."""
+    """No persona in use names, quotes or locates somebody, or claims what no evidence bears."""
     from zipp_dagster.persona.audit import count_violations
 
-    violations = count_violations(draft.files(), inputs["persona_evidence"].files())
+    # Bounds that a setting moves were held while building; what is unsafe is so under any setting.
+    any_length = PersonaSettings(summary_chars=(0, 10**9), min_latin_share=0.0)
+    violations = count_violations(draft.files(), inputs["persona_evidence"].files(), any_length)
     total = sum(violations.values())
     return CheckOutcome(total == 0, f"{total} violations", dict(violations))
 
@@ -88,29 +165,45 @@ def guards_hold(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="persona",
     kinds={"python", "parquet"},
     owner=OWNER,
-    inputs=["persona_evidence"],
-    checks=[guards_hold, few_quarantined],
+    inputs=["persona_evidence", "image_posts", "media"],
+    optional=["image_posts", "media"],
+    checks=[guards_hold, few_quarantined, answers_parse],
     pool="llm",
 )
-def personas(inputs: Inputs, out: Draft, settings: PersonaSettings, progress: Progress) -> Summary:
+def personas(
+    inputs: Inputs,
+    out: Draft,
+    settings: PersonaSettings,
+    platform: Platform,
+    progress: Progress,
+) -> Summary:
     """Who somebody is, in a few sentences: demographics, interests, and tastes by subject.
 
-    Written by the language model of the settings from evidence alone; what a guard refuses is kept
-    with the reason and never used.
+    Written by the language model of the settings from evidence alone, and by one that sees from the
+    pictures that somebody posted; what a guard refuses is kept with the reason and never used.
     """
+    from zipp_dagster.persona.guards import load_guards
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import build_personas
+    from zipp_dagster.persona.pictures import posted_pictures
 
+    visible = inputs.available("image_posts") and inputs.available("media")
     report = build_personas(
         inputs["persona_evidence"].files(),
-        load_language_model(settings.language_model),
+        load_language_model(settings.language_model, platform.home),
         settings,
         out.directory,
         progress,
+        load_guards(settings),
+        posted_pictures(
+            inputs["image_posts"].files(), inputs["media"].files(), settings.images_per_user
+        )
+        if visible
+        else None,
     )
     report.file.rename(out.path("part-0.parquet"))
     numbers = {k: v for k, v in report.__dict__.items() if k != "file"}
     return Summary(rows=report.users, metadata=numbers)
 
 
-ARTIFACTS = (persona_evidence, personas)
+ARTIFACTS = (persona_snippets, persona_evidence, personas)

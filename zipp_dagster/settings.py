@@ -20,7 +20,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.graph.config import GraphSettings
 from zipp_dagster.imaging.config import ImagingSettings
-from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.config import (
     ComputeSettings,
     LakeSettings,
@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     graph: GraphSettings = GraphSettings()
     encoder: EncoderSettings = EncoderSettings()
     imaging: ImagingSettings = ImagingSettings()
+    snippets: SnippetSettings = SnippetSettings()
     persona: PersonaSettings = PersonaSettings()
     zipbench: ZipbenchSettings = ZipbenchSettings()
     promotion: PromotionSettings = PromotionSettings()

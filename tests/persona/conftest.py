@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from zipp_dagster.persona.bundles import EvidenceBundle, Snippet
-from zipp_dagster.persona.evidence import EvidenceInputs
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Files of the tables that snippets and evidence are taken from."""
+
+    rankings: list[Path]
+    comments: list[Path]
+    subreddits: list[Path]
+    submissions: list[Path] = field(default_factory=list)
+    holdout: list[Path] = field(default_factory=list)
+
 
 EVIDENCE_SCHEMA = pa.schema(
     [
@@ -60,7 +72,7 @@ def evidence_file(tmp_path: Path) -> Callable[[dict[int, Sequence[str]]], Path]:
 
 
 @pytest.fixture
-def reddit(tmp_path: Path) -> Callable[..., EvidenceInputs]:
+def reddit(tmp_path: Path) -> Callable[..., Tables]:
     """The inputs of evidence: rows of comments and posts as dicts, sensible defaults elsewhere."""
 
     def write(
@@ -70,7 +82,7 @@ def reddit(tmp_path: Path) -> Callable[..., EvidenceInputs]:
         sensitive: Sequence[str] = (),
         over_18: Sequence[str] = (),
         holdout: Sequence[dict[str, Any]] = (),
-    ) -> EvidenceInputs:
+    ) -> Tables:
         day = datetime(2020, 1, 1)
         filled = [
             {"id": f"c{i}", "user_id": 1, "subreddit": "cats", "link_id": "t3_x", "score": 1}
@@ -100,7 +112,7 @@ def reddit(tmp_path: Path) -> Callable[..., EvidenceInputs]:
             {"user_id": 1, "post_id": "h", "title": "", "sha256": None, "created_at": day} | row
             for row in holdout
         ]
-        return EvidenceInputs(
+        return Tables(
             rankings=[_write(tmp_path / "rankings.parquet", ranked)],
             comments=[_write(tmp_path / "comments.parquet", filled)],
             submissions=[_write(tmp_path / "submissions.parquet", filled_posts)] if posts else [],

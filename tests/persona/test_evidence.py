@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,34 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence, count_words
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
+from zipp_dagster.persona.evidence import EvidenceInputs, EvidenceReport, collect_evidence
+from zipp_dagster.persona.snippets import SnippetInputs, SnippetReport, count_words, write_snippets
 
-SETTINGS = PersonaSettings(min_comments=2, ranking="count")
+SETTINGS = PersonaSettings(ranking="count")
+FLOOR = SnippetSettings(min_comments=2)
 
 
-def collect(inputs: EvidenceInputs, out: Path, **changes: Any) -> tuple[list[dict], Any]:
-    tokenizer = changes.pop("tokenizer", None)
-    settings = SETTINGS.model_copy(update=changes)
-    report = collect_evidence(duckdb.connect(), inputs, settings, out, tokenizer)
+def kept(tables: Any, out: Path, tokenizer: Any = None, **changes: Any) -> SnippetReport:
+    inputs = SnippetInputs(tables.comments, tables.subreddits, tables.submissions, tables.holdout)
+    floor = FLOOR.model_copy(update=changes)
+    return write_snippets(duckdb.connect(), inputs, floor, out / "snippets", tokenizer)
+
+
+def collect(tables: Any, out: Path, **changes: Any) -> tuple[list[dict], EvidenceReport]:
+    tokenizer, users = changes.pop("tokenizer", None), changes.pop("users", None)
+    of_snippets = {k: changes.pop(k) for k in list(changes) if k in SnippetSettings.model_fields}
+    snippets = kept(tables, out, tokenizer, **of_snippets)
+    inputs = EvidenceInputs(snippets.files, tables.rankings, tables.subreddits)
+    report = collect_evidence(
+        duckdb.connect(),
+        inputs,
+        SETTINGS.model_copy(update=changes),
+        FLOOR.model_copy(update=of_snippets),
+        out,
+        tokenizer,
+        users,
+    )
     return [row for file in report.files for row in pq.read_table(file).to_pylist()], report
 
 
@@ -111,9 +130,9 @@ def test_sensitive_and_over_18_communities_and_own_pages_stay_out(reddit, tmp_pa
     for name in ("sickness", "nsfw_art", "u_somebody"):
         comments += [c | {"id": f"{name}{i}", "subreddit": name} for i, c in enumerate(numbered(3))]
     inputs = reddit(comments, sensitive=["sickness"], over_18=["nsfw_art"])
-    rows, report = collect(inputs, tmp_path / "out")
+    rows, _ = collect(inputs, tmp_path / "out")
     assert {row["subreddit"] for row in rows} == {"cats"}
-    assert report.excluded_communities == 3
+    assert kept(inputs, tmp_path).excluded_communities == 3
     rows, _ = collect(inputs, tmp_path / "all", include_sensitive=True, include_over_18=True)
     assert {row["subreddit"] for row in rows} == {"cats", "sickness", "nsfw_art"}
 
@@ -122,9 +141,25 @@ def test_people_below_the_activity_floor_get_nothing_and_are_counted(reddit, tmp
     inputs = reddit(
         [*numbered(3), {"id": "q", "user_id": 2, "body": "just this one comment of mine"}]
     )
-    rows, report = collect(inputs, tmp_path / "out", min_comments=3)
+    rows, _ = collect(inputs, tmp_path / "out", min_comments=3)
     assert {row["user_id"] for row in rows} == {1}
-    assert report.below_floor == 1
+    assert kept(inputs, tmp_path, min_comments=3).below_floor == 1
+
+
+def test_people_without_ranked_communities_are_counted(reddit, tmp_path) -> None:
+    comments = [*numbered(3), *(c | {"id": f"o{i}", "user_id": 2} for i, c in enumerate(numbered(3)))]
+    inputs = reddit(comments, rankings=[{"user_id": 1, "subreddit": "cats"}])
+    rows, report = collect(inputs, tmp_path / "out")
+    assert {row["user_id"] for row in rows} == {1} and report.without_communities == 1
+
+
+def test_evidence_of_chosen_people_is_the_same_as_among_all(reddit, tmp_path) -> None:
+    people = [
+        c | {"id": f"{u}-{i}", "user_id": u} for u in (3, 4, 5) for i, c in enumerate(numbered(4))
+    ]
+    everybody, _ = collect(reddit(people), tmp_path / "all")
+    one, _ = collect(reddit(people), tmp_path / "one", users=[4])
+    assert one == [row for row in everybody if row["user_id"] == 4]
 
 
 def test_nothing_of_the_hold_out_and_no_title_of_an_image_post_is_evidence(
@@ -179,7 +214,7 @@ def test_a_huge_comment_is_cut_and_repetitions_count_once(reddit, tmp_path) -> N
     comments.append({"id": "b", "body": "My cat is a very good cat"})
     rows, _ = collect(reddit(comments), tmp_path / "out")
     found = snippets(rows)
-    assert len(found["huge"]) <= SETTINGS.max_snippet_chars
+    assert len(found["huge"]) <= FLOOR.max_snippet_chars
     assert len({"a", "b"} & set(found)) == 1
 
 
@@ -210,8 +245,8 @@ def test_user_ranges_and_repetition_change_nothing(reddit, tmp_path) -> None:
     inputs = reddit(people)
     one, first = collect(inputs, tmp_path / "one")
     again, second = collect(inputs, tmp_path / "again")
-    many, _ = collect(inputs, tmp_path / "many", buckets=5)
-    assert one == many and [r["user_id"] for r in one] == sorted(r["user_id"] for r in one)
+    many, split = collect(inputs, tmp_path / "many", rows_per_range=4)
+    assert len(split.files) == 3 and one == many and [r["user_id"] for r in one] == sorted(r["user_id"] for r in one)
     assert first.files[0].read_bytes() == second.files[0].read_bytes() and again == one
 
 
@@ -226,8 +261,10 @@ def test_a_given_tokenizer_counts(reddit, tmp_path) -> None:
 
 def test_a_missing_file_is_named(reddit, tmp_path) -> None:
     inputs = reddit(numbered(2))
-    gone = EvidenceInputs([tmp_path / "none.parquet"], inputs.comments, [], inputs.subreddits)
+    gone = replace(inputs, rankings=[tmp_path / "none.parquet"])
     with pytest.raises(FileNotFoundError, match=r"none\.parquet"):
         collect(gone, tmp_path / "out")
     with pytest.raises(ValueError, match="rankings"):
-        collect(EvidenceInputs([], inputs.comments, [], inputs.subreddits), tmp_path / "out")
+        collect(replace(inputs, rankings=[]), tmp_path / "out")
+    with pytest.raises(ValueError, match="comments"):
+        collect(replace(inputs, comments=[]), tmp_path / "out")

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from zipp_dagster.persona.answer_cache import AnswerCache
 from zipp_dagster.persona.config import LanguageModelSettings
 from zipp_dagster.persona.http_model import HttpModel
-from zipp_dagster.persona.language_models import LanguageModelError, Message, load_language_model
+from zipp_dagster.persona.language_models import (
+    CACHE_FOLDER,
+    LanguageModelError,
+    Message,
+    load_language_model,
+)
 
 
 class Server(ThreadingHTTPServer):
@@ -38,12 +45,21 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"slow down")
             return
+        if step == "hang":
+            time.sleep(1)
+        if step == "no schema" and "response_format" in body:
+            self.send_response(400)
+            self.end_headers()
+            self.wfile.write(b"response_format is not supported")
+            self.server.script.insert(0, step)
+            return
         said = body["messages"][-1]["content"]
         answer = {
             "choices": [{"message": {"content": f"echo {said}"}}],
             "usage": {"prompt_tokens": 3, "completion_tokens": 2},
         }
-        data = b"{not json" if step == "garbage" else json.dumps(answer).encode()
+        faulty = {"garbage": b"{not json", "half": json.dumps(answer).encode()[:30], "empty": b"{}"}
+        data = faulty.get(str(step)) or json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data) + (50 if step == "cut" else 0)))
         self.end_headers()
@@ -88,7 +104,7 @@ def test_answers_come_in_order_and_are_counted(server) -> None:
     assert server.requests[0]["response_format"]["json_schema"]["name"] == "T"
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "garbage", "cut"])
+@pytest.mark.parametrize("fault", [429, 500, 503, "garbage", "half", "empty", "cut"])
 def test_what_may_pass_is_tried_again(server, fault) -> None:
     server.script = [fault, fault]
     model = HttpModel(settings(server))
@@ -120,11 +136,62 @@ def test_a_second_run_costs_nothing(server, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_a_server_that_hangs_is_given_up_after_the_timeout(server) -> None:
+    server.script = ["hang"]
+    model = HttpModel(settings(server, timeout_s=0.2))
+    assert model.generate([ASK]) == ["echo hello"] and model.usage.retries == 1
+
+
+def test_an_endpoint_without_json_schemas_is_asked_without(server) -> None:
+    server.script = ["no schema"]
+    model = HttpModel(settings(server, concurrency=1))
+    assert model.generate([ASK, ASK], {"title": "T"}) == ["echo hello"] * 2
+    assert ["response_format" in body for body in server.requests] == [True, False, False]
+
+
+def test_tokens_have_their_price(server) -> None:
+    model = HttpModel(settings(server, price_in=1_000_000, price_out=500_000))
+    model.generate([ASK, ASK])
+    assert model.usage.cost == pytest.approx(2 * (3 * 1.0 + 2 * 0.5))
+
+
+def test_a_model_that_sees_is_sent_the_pictures_and_another_one_is_not(server) -> None:
+    seen = [Message("user", "look", images=(b"\x89PNG picture",))]
+    HttpModel(settings(server, vision=True)).generate([seen])
+    HttpModel(settings(server)).generate([seen])
+    text, image = server.requests[0]["messages"][0]["content"]
+    assert text == {"type": "text", "text": "look"}
+    assert image["image_url"]["url"].startswith("data:image/png;base64,")
+    assert server.requests[1]["messages"][0]["content"] == "look"
+
+
+def test_the_cache_keeps_no_question_survives_damage_and_can_be_deleted(
+    server, tmp_path: Path
+) -> None:
+    cached = settings(server, cache_dir=str(tmp_path / "cache"))
+    secret = [Message("user", "my secret words")]
+    HttpModel(cached).generate([[*ASK, *secret]])
+    (entry,) = (tmp_path / "cache").rglob("*.json")
+    assert json.loads(entry.read_text()) == {"text": "echo my secret words"}
+    entry.write_text("{half")
+    HttpModel(cached).generate([[*ASK, *secret]])
+    AnswerCache(tmp_path / "cache").clear()
+    HttpModel(cached).generate([[*ASK, *secret]])
+    assert len(server.requests) == 3
+
+
+def test_the_cache_lies_under_the_home_unless_it_is_off(server, tmp_path: Path) -> None:
+    load_language_model(settings(server), tmp_path).generate([ASK])
+    assert len(list((tmp_path / CACHE_FOLDER).rglob("*.json"))) == 1
+    load_language_model(settings(server, cache_dir="off"), tmp_path / "other").generate([ASK])
+    assert not (tmp_path / "other").exists()
+
+
 def test_nobody_listening_is_one_clear_error() -> None:
     nowhere = LanguageModelSettings(
         kind="http", model="tiny", base_url="http://127.0.0.1:9/v1", max_retries=0, timeout_s=1
     )
-    with pytest.raises(LanguageModelError, match="URLError"):
+    with pytest.raises(LanguageModelError, match=r"APIConnectionError.*refused"):
         HttpModel(nowhere).generate([ASK])
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.guards import problems
+from zipp_dagster.persona.guards import NOTHING_KNOWN, problems
 from zipp_dagster.persona.lexical_persona import PersonaTask, build_persona
 from zipp_dagster.persona.schema import Persona
 
@@ -34,7 +34,7 @@ def test_one_person_has_different_tastes_for_different_subjects(bundle) -> None:
         "neon colors",
         ("c2",),
     )
-    assert "In pictures of places I like ink drawing and black and white" in persona.summary
+    assert "In pictures of places I like ink drawings and black and white" in persona.summary
 
 
 def test_every_claim_cites_evidence_and_passes_the_guards(bundle) -> None:
@@ -87,9 +87,39 @@ def test_a_taste_in_many_contexts_becomes_general(bundle) -> None:
 def test_strange_evidence_claims_nothing_of_looks_and_obeys_nobody(bundle, texts) -> None:
     evidence = bundle(*texts)
     persona = build_persona(PersonaTask(evidence))
-    assert "skull" not in persona.summary and "Main Street" not in persona.summary
-    assert not persona.demographics.country.known
-    assert problems(persona, evidence.ids(), texts, PersonaSettings()) == []
+    assert persona.claims() == [] and persona.summary == ""
+    assert problems(persona, evidence.ids(), texts, PersonaSettings()) == [NOTHING_KNOWN]
+
+
+def test_somebody_who_never_spoke_of_looks_leans_to_what_their_interests_look_like(bundle) -> None:
+    evidence = bundle("my seedlings are up", "compost beats fertilizer", community="gardening")
+    persona = build_persona(PersonaTask(evidence))
+    assert {(p.phrase, p.strength, p.context) for p in persona.preferences} == {
+        ("green tones", 0.3, "general"),
+        ("natural light", 0.3, "general"),
+    }
+    assert all(p.evidence[0] == "r/gardening" for p in persona.preferences)
+    assert persona.summary.endswith("In pictures I lean towards green tones and natural light.")
+    assert problems(persona, evidence.ids(), [], PersonaSettings()) == []
+
+
+def test_an_interest_names_what_it_is_about(bundle) -> None:
+    persona = build_persona(PersonaTask(bundle("what a match that was", community="DotA2")))
+    assert [interest.name for interest in persona.interests] == ["video games (Dota 2)"]
+
+
+def test_a_name_that_no_list_knows_is_an_interest_only_if_its_words_are_used(bundle) -> None:
+    used = bundle("the Olympics start soon", "watch the olympics with us", community="olympics")
+    unused = bundle("what a day", "this one is mine", community="xxqzto")
+    assert [i.name for i in build_persona(PersonaTask(used)).interests] == ["olympics"]
+    assert build_persona(PersonaTask(unused)).interests == ()
+
+
+def test_everyday_words_are_no_interest_and_explicit_talk_tells_no_taste(bundle) -> None:
+    idle = bundle(*(f"number {i}: my school had a library and a book about a car" for i in range(5)))
+    assert build_persona(PersonaTask(idle)).interests == ()
+    explicit = bundle("I love pink tones when it comes to genitals", "I love blue tones in porn")
+    assert build_persona(PersonaTask(explicit)).preferences == ()
 
 
 def test_the_same_evidence_gives_the_same_persona(bundle) -> None:

@@ -29,6 +29,7 @@ class Parrot:
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
+        self.sees = False
         self.asked: list = []
 
     def generate(self, conversations, schema=None):
@@ -47,7 +48,8 @@ def test_the_lexical_model_fills_the_table(evidence_file, tmp_path) -> None:
     report = build_personas([file], LexicalModel(), SETTINGS, tmp_path / "out")
     table = rows(report.file)
     assert [row["user_id"] for row in table] == [1, 2, 7]
-    assert report.users == 3 and report.quarantined == 0 and report.with_tastes == 1
+    assert report.users == 3 and report.with_tastes == 1
+    assert report.reasons == {"the evidence says nothing about the person": 1}
     assert report.demographics_known == {"profession": 1}
     assert table[0]["template"].startswith("persona-v1@") and table[0]["model"] == "lexical-1"
     assert read_personas([report.file])[1][0] == table[0]["persona_id"]

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final, NamedTuple, get_args
 
 from zipp_dagster.persona import contexts
-from zipp_dagster.persona.colors import COLORS, find_colors
+from zipp_dagster.persona.colors import COLORS, GLOW, HEADS, MUTED, SOFT, find_colors
 from zipp_dagster.persona.lexicon import (
     Hit,
     Lexicon,
@@ -65,6 +65,11 @@ _WEAK: Final = 0.6
 # Praise for others, questions, what a cousin likes: hardly the author's own taste.
 _ABOUT_OTHERS: Final = 0.25
 _FIRST_PERSON: Final = word_set("i i'm i've i'd i'll im ive my me mine we our us")
+_COLOR_MANNERS: Final = SOFT | GLOW | MUTED
+# Further apart than this, words of a long sentence have little to do with each other: a feeling and
+# a style, a word of looks and an everyday word.
+_CUE_REACH: Final = 9
+_LOOKS_REACH: Final = 5
 # The context comes from further away: sentence, snippet, community.
 _FROM_SNIPPET: Final = 0.8
 _FROM_COMMUNITY: Final = 0.6
@@ -129,11 +134,17 @@ def find_styles(tokens: Sequence[str]) -> list[Hit[Term]]:
         return listed
     # Of two overlapping readings the longer wins: "pale pink and mint" over "pale pink".
     chosen: list[Hit[Term]] = []
-    found = listed + [Hit(c.start, c.end, Term("palette", c.value, "strong")) for c in colors]
+    found = listed + [Hit(c.start, c.end, _palette(tokens[c.start : c.end], c)) for c in colors]
     for hit in sorted(found, key=lambda h: (h.start - h.end, h.start, h.value.facet != "palette")):
         if all(hit.end <= other.start or hit.start >= other.end for other in chosen):
             chosen.append(hit)
     return sorted(chosen, key=lambda hit: hit.start)
+
+
+def _palette(run: Sequence[str], hit: Hit[str]) -> Term:
+    """A colour phrase; without a word of looks it may as well be about a hat or a jersey."""
+    plain = HEADS.isdisjoint(run) and _COLOR_MANNERS.isdisjoint(run)
+    return Term("palette", hit.value, "weak" if plain else "strong")
 
 
 def style_of_prompt(prompt: str) -> dict[Facet, str]:
@@ -156,7 +167,7 @@ def tastes_in(text: str, community: str = "", tokens: Sequence[str] | None = Non
     `community` is where it was said; its subject is the last resort for a context.
     """
     tokens = tokenize(text) if tokens is None else tokens
-    if style_lexicon().first_words.isdisjoint(tokens) and COLORS.keys().isdisjoint(tokens):
+    if style_lexicon().triggers.isdisjoint(tokens) and COLORS.keys().isdisjoint(tokens):
         return []
     hits = [hit for hit in find_styles(tokens) if hit.value.force != "prompt"]
     if not hits:
@@ -201,8 +212,9 @@ def _sentence(
     said = set(tokens[start:end])
     is_general = not here and bool(_speech().general.find(tokens[start:end]))
     styled = {i for hit in hits for i in range(hit.start, hit.end)}
-    looks = any(tokens[i] in _speech().looks for i in range(start, end) if i not in styled)
-    unmistakable = any(hit.value.force == "strong" for hit in hits)
+    looking = [i for i in range(start, end) if i not in styled and tokens[i] in _speech().looks]
+    strong = [hit for hit in hits if hit.value.force == "strong"]
+    unmistakable, looks = bool(strong), bool(looking)
     about_style = looks or unmistakable
     is_question = end < len(tokens) and "?" in tokens[end]
     distant = _FIRST_PERSON.isdisjoint(said) and (
@@ -212,7 +224,7 @@ def _sentence(
     unsaid = _DESCRIBED if about_style and described else _LOOKS if looks else _MENTION
     found = []
     for hit in hits:
-        if hit.value.force == "weak" and not about_style:
+        if hit.value.force == "weak" and not _about_looks(hit, looking, strong):
             continue
         weight = _polarity(tokens, start, end, cues, hit) * _STATED or unsaid
         context, certainty = _context(hit, here, subjects, is_general, community)
@@ -220,6 +232,13 @@ def _sentence(
         weight *= _WEAK if hit.value.force == "weak" and not unmistakable else 1.0
         found.append(Taste(context, hit.value.facet, hit.value.phrase, weight))
     return found
+
+
+def _about_looks(hit: Hit[Term], looking: Sequence[int], strong: Sequence[Hit[Term]]) -> bool:
+    """Whether a word of looks or an unmistakable style stands near an everyday word."""
+    return any(
+        hit.start - _LOOKS_REACH <= i < hit.end + _LOOKS_REACH for i in looking
+    ) or any(max(s.start - hit.end, hit.start - s.end) <= _CUE_REACH for s in strong)
 
 
 def _context(
@@ -289,15 +308,24 @@ def _polarity(
     segment_start = commas[-1] if commas else clause_start
     segment_end = next((i for i in range(hit.end, clause_end) if tokens[i] == ","), clause_end)
 
-    feelings = [c for c in cues if c.value in ("like", "dislike")]
+    feelings = [
+        c
+        for c in cues
+        if c.value in ("like", "dislike")
+        and max(c.start - hit.end, hit.start - c.end) <= _CUE_REACH
+    ]
     own = [c for c in feelings if segment_start <= c.start < segment_end]
     carried = [c for c in feelings if clause_start <= c.start < segment_start]
     later = [c for c in feelings if segment_end <= c.start < clause_end]
     pool = own or carried[-1:] or later[:1]
     if not pool:
         # "no neon please", "never neon": a negator alone right before the phrase is a dislike.
-        near = [c for c in left if c.value == "contrast" and 0 <= hit.start - c.end <= 2]
-        return -1.0 if near and near[-1].start >= segment_start else 0.0
+        near = [c for c in left if c.value == "contrast" and 0 <= hit.start - c.end <= 1]
+        if not near or near[-1].start < segment_start:
+            return 0.0
+        # "never seen", "no clear sky": a bare negative by nobody in particular is hardly a dislike.
+        said = set(tokens[start:end])
+        return -1.0 if "please" in said or not _FIRST_PERSON.isdisjoint(said) else -_DESCRIBED
     before = [c for c in pool if c.end <= hit.start]
     cue = before[-1] if before else pool[0]
     sign = 1.0 if cue.value == "like" else -1.0

@@ -37,7 +37,7 @@ COLORS: Final[dict[str, str]] = {
 _AMBIGUOUS: Final = word_set(
     "rose roses plum plums peach peaches salmon lemon lemons mustard coffee chocolate copper cream "
     "ash slate moss mint lime limes ruby silver bronze olive olives gold rust coral black white "
-    "emerald sapphire orange oranges tan sage"
+    "emerald sapphire orange oranges tan sage bronze bronzes silvers golds"
 )
 SOFT: Final = word_set("soft pale light gentle delicate powdery faint milky baby pastel")
 GLOW: Final = word_set("neon electric glowing fluorescent hot luminous laser acid")
@@ -68,6 +68,8 @@ def find_colors(tokens: Sequence[str]) -> list[Hit[str]]:
     count beside a word of looks, or where they stand alone between commas.
     """
     hits: list[Hit[str]] = []
+    if COLORS.keys().isdisjoint(tokens) and HEADS.isdisjoint(tokens):
+        return hits
     i = 0
     while i < len(tokens):
         if tokens[i] not in COLORS and tokens[i] not in _MODIFIERS and tokens[i] not in HEADS:

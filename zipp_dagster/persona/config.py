@@ -26,6 +26,8 @@ class LanguageModelSettings(Section):
             "batch_size",
             "device",
             "cache_dir",
+            "price_in",
+            "price_out",
         }
     )
 
@@ -36,6 +38,11 @@ class LanguageModelSettings(Section):
     )
     model: str = Field("", description="Directory or hub id (transformers), model name (http).")
     revision: str | None = Field(None, description="Pinned hub revision (transformers).")
+    tokenizer: str = Field(
+        "",
+        description="Directory or hub id of the tokenizer that counts evidence; empty: the model's own "
+        "(transformers), or words and marks (lexical, http).",
+    )
     base_url: str = Field("", description="Endpoint up to and including /v1 (http).")
     api_key: SecretStr = Field(SecretStr(""), description="Bearer token of the endpoint (http).")
     timeout_s: float = Field(60.0, gt=0, description="Seconds for one HTTP call.")
@@ -47,22 +54,26 @@ class LanguageModelSettings(Section):
     temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy and repeatable.")
     device: str = Field("cpu", description="Torch device (transformers).")
     cache_dir: str = Field(
-        "", description="Folder of the content-addressed answer cache (http); empty: no cache."
+        "",
+        description="Folder of the answer cache (http): empty for language_model_cache/ under "
+        "ZIPP_HOME, off for none. It may be deleted at any time.",
+    )
+    vision: bool = Field(False, description="The endpoint's model sees images (http).")
+    price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
+    price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
+    constrained: bool = Field(
+        True, description="Let a model in process write only what fits the JSON schema (transformers)."
     )
 
 
-class PersonaSettings(Section):
-    """Evidence under a token budget, personas and rewritten prompts."""
+class SnippetSettings(Section):
+    """What people wrote, and which of it may ever become evidence."""
 
-    operational: ClassVar[frozenset[str]] = frozenset({"buckets", "batch_users"})
+    operational: ClassVar[frozenset[str]] = frozenset({"rows_per_range"})
 
-    token_budget: int = Field(4096, ge=16, le=131_072, description="Evidence tokens for a person.")
-    ranking: Ranking = Field("dot", description="Which ranking of communities shares the budget.")
-    communities_only: bool = Field(False, description="Names without snippets (an ablation).")
     min_comments: int = Field(
         5, ge=1, description="Activity floor: people with fewer usable snippets get no persona."
     )
-    max_communities: int = Field(16, ge=1, le=64, description="Communities that share the budget.")
     max_snippet_chars: int = Field(
         600, ge=40, le=10_000, description="A longer snippet is cut at a word."
     )
@@ -76,9 +87,22 @@ class PersonaSettings(Section):
     )
     include_sensitive: bool = Field(False, description="Let sensitive communities in.")
     include_over_18: bool = Field(False, description="Let over-18 communities in.")
-    buckets: int = Field(
-        1, ge=1, le=4096, description="User ranges handled one after another (bounds memory)."
+    rows_per_range: int = Field(
+        1_500_000,
+        ge=1,
+        description="Comments and posts handled at once (bounds memory: about 0.6 GiB a million).",
     )
+
+
+class PersonaSettings(Section):
+    """Evidence under a token budget, personas and rewritten prompts."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"batch_users"})
+
+    token_budget: int = Field(4096, ge=16, le=131_072, description="Evidence tokens for a person.")
+    ranking: Ranking = Field("dot", description="Which ranking of communities shares the budget.")
+    communities_only: bool = Field(False, description="Names without snippets (an ablation).")
+    max_communities: int = Field(16, ge=1, le=64, description="Communities that share the budget.")
     language_model: LanguageModelSettings = Field(
         LanguageModelSettings(), description="The model that writes."
     )
@@ -88,10 +112,24 @@ class PersonaSettings(Section):
     style_phrases: int = Field(4, ge=1, le=8, description="Style phrases that a rewrite may add.")
     token_limit: int = Field(75, ge=8, description="Longest rewritten prompt, in encoder tokens.")
     summary_chars: tuple[int, int] = Field(
-        (20, 2400), description="Shortest and longest summary of a persona, in characters."
+        (12, 2400), description="Shortest and longest summary of a persona, in characters."
     )
     min_latin_share: float = Field(
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."
+    )
+    ablation_users: int = Field(
+        300, ge=2, description="People of the ablation of rankings, budgets and snippets."
+    )
+    ablation_budgets: tuple[int, ...] = Field(
+        (256, 1024, 4096), min_length=1, description="Token budgets of that ablation."
+    )
+    analyzer: str = Field(
+        "",
+        description='A finder of personal data that guards personas beside the rules, as "module:'
+        'factory" of an object like Presidio\'s AnalyzerEngine.',
+    )
+    images_per_user: int = Field(
+        4, ge=0, le=64, description="Posted pictures that a model which sees is shown for a persona."
     )
     batch_users: int = Field(256, ge=1, description="Personas asked for in one call to the model.")
     seed: int = Field(0, ge=0, description="Seed of the derangement of mismatched personas.")

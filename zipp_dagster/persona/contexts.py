@@ -22,7 +22,7 @@ from zipp_dagster.persona.lexicon import (
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 # Small words that names of communities are made of, beside all words of the vocabularies.
-_GLUE = word_set(
+GLUE = word_set(
     "the of and for my our your we i in on a to is are with no all new old big little best true "
     "real ask learn build club corner daily lounge weekly hub circle porn art pictures pics "
     "memes talk life world mods advice help exchange swap deals sub reddit home work day night "
@@ -115,7 +115,7 @@ def context_of_community(name: str) -> str | None:
 
 @cache
 def _known_words() -> frozenset[str]:
-    known = set(_GLUE)
+    known = set(GLUE)
     for phrases in load_yaml("contexts.yml").values():
         known |= set(tokenize(str(phrases)))
     for facet in load_yaml("aesthetics.yml").values():
@@ -131,6 +131,11 @@ def _known_words() -> frozenset[str]:
         known |= set(tokenize(line))
     known |= {word + "s" for word in known if len(word) > 2}
     return frozenset(word for word in known if len(word) > 1 or word in ("a", "i"))
+
+
+def is_known_word(word: str) -> bool:
+    """Whether a word stands in one of the vocabularies, and so is one."""
+    return word in _known_words()
 
 
 def _segment(text: str) -> list[str]:

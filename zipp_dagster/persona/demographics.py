@@ -37,9 +37,11 @@ _OLD = r"(?:years?|yrs?|yo|y/o)"
 _AGE = re.compile(
     rf"{_SELF} (?:a |an |only |now |already |just )?(\d\d)"
     rf"(?=\s*(?:[.,;!?)/]|$|and\b|-?{_OLD}\b|f\b|m\b))"
-    r"|[(\[]\s*(\d\d) ?/? ?[fm]\s*[)\]]|[(\[]\s*[fm] ?/? ?(\d\d)\s*[)\]]|\((\d\d) here\b"
+    r"|[(\[]\s*(\d\d) ?/? ?[fm]\s*[)\]]|[(\[]\s*[fm] ?/? ?(\d\d)\s*[)\]]"
+    r"|\((\d\d) here\b"
     rf"|\bas a (\d\d)[ -]?(?:{_OLD}(?:[ -]?old)?)\b"
-    r"|\bi (?:just )?turned (\d\d)\b"
+    r"|\bi (?:just|recently|finally) turned (\d\d)\b"
+    r"|\bi turned (\d\d) (?:last|this|in|on|yesterday|today|a few)\b"
     r"|(?:^|[.!?] )(?:just )?turned (\d\d) (?:last|this|in|on|yesterday|today)\b"
     r"|\bmy (\d\d)(?:th|st|nd|rd) birthday"
 )
@@ -50,10 +52,11 @@ _DECADE = re.compile(
 _DECADES = {"tw": 20, "20": 20, "th": 30, "30": 30, "fo": 40, "40": 40, "fi": 50, "50": 50}
 _DECADES |= {"si": 60, "60": 60, "se": 70, "70": 70}
 _GENDER = re.compile(
-    rf"(?:\bas an? |{_SELF} (?:an? |just an? |the )?|\bspeaking as an? )(?:\w+ (?:old )?)?"
+    rf"(?:\bas an? |{_SELF} (?:an? |just an? )?|\bspeaking as an? )"
+    r"(?:(?!your\b|her\b|his\b|their\b|not\b|no\b)\w+ (?:old )?)?"
     r"(woman|girl|lady|female|mom|mum|mother|grandmother|wife|man|guy|dude|male|dad|father|"
-    r"grandfather|husband|nonbinary|non-binary|enby)\b(?!'s)(?! (?:friendly|dominated|version))"
-    r"|[(\[]\s*\d\d ?/? ?([fm])\s*[)\]]"
+    r"grandfather|husband|nonbinary|non-binary|enby)\b(?!'s)(?! (?:friendly|dominated|version|of constant))"
+    r"|[(\[]\s*\d\d ?/? ?([fm])\s*[)\]]|[(\[]\s*([fm]) ?/? ?\d\d\s*[)\]]"
     r"|(?:^|[.!?,] )(dad|father|mum|mom|mother) of (?:one|two|three|four|\d)\b"
     r"|\b(they/them) here"
 )
@@ -61,11 +64,17 @@ _FEMALE = word_set("woman girl lady female mom mum mother grandmother wife f")
 _NONBINARY = frozenset(("nonbinary", "non-binary", "enby", "they/them"))
 _PLACE = re.compile(
     r"(?:(?:\bi|\band|\bwe) live in |\bi'm living in |\bliving in |\bi come from |\bhere in |"
-    r"\bi grew up in |\bborn and raised in |\bback home in |\bmoved (?:back )?to |\bi work in |"
+    r"\bborn and raised in |\bi work in |"
     r"\bup here in |\bdown here in |\bgreetings from |\bmy hometown (?:of |is )?|"
+    r"\bmoved (?:back )?to |"
     rf"\bus folks in |{_SELF} from )([\w' ]{{2,40}})"
 )
 _DEMONYM = re.compile(rf"(?:\bas an? |{_SELF} (?:an? )?)([\w' ]{{2,40}})")
+# What may follow "as an Australian": not "German IBM partner", "French press".
+_AFTER_DEMONYM = word_set(
+    "who i i'm i've we my me our it it's this that these and but or so from living working looking "
+    "citizen guy girl man woman dude lady person student expat native here myself nothing what in by"
+)
 _LANGUAGE = re.compile(
     r"(?:\bmy (?:native|first|mother) (?:language|tongue) is |\bnative |\bwe speak |"
     r"\bi (?:grew up speaking|speak) )(\w+)"
@@ -79,17 +88,28 @@ _JOB_HERE = re.compile(r"(?:^|[.!?] )((?:[\w'-]+ ){0,3}[\w'-]+) here\b(?! (?:is|
 _WORK_STATED = re.compile(r"work|job|been an?|shift|years? as")
 # Whoever is quoted or imagined is somebody else.
 _UNREAL = re.compile(
-    r"(?:\bif|\bwish|\bpretend|\bimagine|\bsaid|\bsays|\blike|\bthinks?|[\"“'])\s*$"
+    r"(?:\bif|\bwish|\bpretend|\bimagine|\bsaid|\bsays|\blike|\bthinks?|\bwhen|\bonce|\buntil|"
+    r"\bbefore|\bafter|\bhope|\bsomeday|\bone day|\bwas|\bassum\w+|[\"“'])\s*$"
+)
+# What must stand before a match that may be about others: "as a nurse I …" opens a clause, unlike
+# "raised as a girl"; "I (27F)" and "my [M/25] wife" are the writer's, "my wife (37F)" is not.
+_BEFORE: Final = (
+    ("as a", re.compile(r"(?:^|[.!?,;:(\n]\s*|\b(?:i|and|but|because|speaking) )$")),
+    ("moved", re.compile(r"(?:^|[.!?\n]\s*|\b(?:i|we|i've|we've|i'd) (?:just |recently |have )?)$")),
+    ("(", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
+    ("[", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
 )
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
 _SELF_MARKS = ("i'm", "i am", "im ", "as a", " of ", "they/them")
+_GENDER_MARKS = ("man", "girl", "lady", "male", "mom", "mum", "mother", "wife", "guy", "dude", "dad")
+_GENDER_MARKS += ("father", "husband", "binary", "enby", "they/", "f)", "m)", "f]", "m]", "(f", "(m")
+_GENDER_MARKS += ("[f", "[m")
 _PLACE_MARKS: tuple[str, ...] = (
     "live in",
     "living in",
     "from ",
     "here in",
     "up in",
-    "home in",
     "moved ",
     "work in",
 )
@@ -105,6 +125,8 @@ _JOB_MARKS: tuple[str, ...] = (
 )
 _JOB_MARKS += ("being a", "years as a", "year as a")
 _TWO_DIGITS = re.compile(r"\d\d")
+_TEENS = re.compile(r"\b1[0-7]\b|\b1[0-7][fm]\b|[fm]1[0-7]\b")
+_AGE_MARKS = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +177,11 @@ def statements_in(text: str) -> list[Statement]:
     about_self = _any(text, _SELF_MARKS)
     number = _TWO_DIGITS.search(text) is not None
     found: list[Statement] = []
-    if number:
+    if number and _any(text, _AGE_MARKS):
         found += _ages(text)
     if " in my " in text:
         found += _decades(text)
-    if about_self or number:
+    if (about_self or number) and _any(text, _GENDER_MARKS):
         found += _genders(text)
     if about_self or _any(text, _PLACE_MARKS):
         found += _places(text)
@@ -173,6 +195,17 @@ def statements_in(text: str) -> list[Statement]:
     if " here" in text:
         found += _jobs_here(text)
     return found
+
+
+def says_minor(text: str) -> bool:
+    """Whether the author says to be under 18: of such people nothing is kept at all."""
+    text = text.lower().replace("’", "'")
+    if _TEENS.search(text) is None or not _any(text, _AGE_MARKS):
+        return False
+    return any(
+        10 <= int(next(group for group in match.groups() if group)) < 18 and _real(text, match)
+        for match in _AGE.finditer(text)
+    )
 
 
 def statements_of_community(name: str) -> list[Statement]:
@@ -220,7 +253,12 @@ def _resolve(values: Mapping[str, Mapping[str, float]]) -> Demographic:
 
 
 def _real(text: str, match: re.Match[str]) -> bool:
-    return not _UNREAL.search(text[max(0, match.start() - 12) : match.start()])
+    before = text[max(0, match.start() - 20) : match.start()]
+    found = match.group(0)
+    for opening, needed in _BEFORE:
+        if found.startswith(opening) and not needed.search(before):
+            return False
+    return not _UNREAL.search(before)
 
 
 def _any(text: str, marks: Iterable[str]) -> bool:
@@ -276,7 +314,7 @@ def _places(text: str) -> list[Statement]:
 def _is_own(tail: Sequence[str], hit: Hit[str]) -> bool:
     """Whether "I'm German" or "I'm a nurse in Toronto" is said, and not "I'm a German food fan"."""
     if hit.start == 0:
-        return tail[hit.end : hit.end + 1] not in (["food"], ["style"], ["fan"])
+        return hit.end >= len(tail) or tail[hit.end] in _AFTER_DEMONYM
     return tail[hit.start - 1] == "in" and bool(_professions().find(tail[: hit.start - 1]))
 
 

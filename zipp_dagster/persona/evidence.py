@@ -1,30 +1,31 @@
 """Which of a person's words a persona may rest on, under a token budget.
 
 All in DuckDB: the budget is shared over a person's communities in proportion to a ranking, and each
-community's share is filled with its best snippets. Snippets are comments and text posts, never the
-titles of image posts (those are past prompts) and never anything of the hold-out. Sensitive and
-over-18 communities stay out, and people below the activity floor. Users are handled in ranges, so
-that memory does not grow with their number. Building personas from it is in `personas.py`.
+community's share is filled with its best snippets (`snippets.py`). One file of snippets is handled
+after the other, so that memory does not grow with the number of users. Building personas from the
+evidence is in `personas.py`; the SQL is in `evidence_sql.py`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
-from duckdb.func import PythonUDFType
 
 from zipp_dagster.persona import evidence_sql as sql
-from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
+from zipp_dagster.persona.snippets import (
+    Tokenizer,
+    exclude_communities,
+    existing,
+    token_counter,
+)
 from zipp_dagster.progress import Progress, silent
-
-Tokenizer = Callable[[Sequence[str]], Sequence[int]]
-"""Texts to their token counts, by the tokenizer of the model that will read them."""
 
 _WEIGHTS: Final = {
     "attention": "attention",
@@ -47,124 +48,81 @@ class EvidenceReport:
     snippets: int
     tokens: int
     median_tokens: float
-    below_floor: int
     without_communities: int
-    excluded_communities: int
     ranking: str
     token_budget: int
 
 
 @dataclass(frozen=True)
 class EvidenceInputs:
-    """Parquet files of the tables that evidence is taken from; `holdout` may be empty."""
+    """Parquet files of snippets (in the order of users), rankings and communities."""
 
+    snippets: Sequence[Path]
     rankings: Sequence[Path]
-    comments: Sequence[Path]
-    submissions: Sequence[Path]
     subreddits: Sequence[Path]
-    holdout: Sequence[Path] = ()
 
 
 def collect_evidence(
     connection: duckdb.DuckDBPyConnection,
     inputs: EvidenceInputs,
     settings: PersonaSettings,
+    floor: SnippetSettings,
     out_dir: Path,
     tokenizer: Tokenizer | None = None,
+    users: Collection[int] | None = None,
     progress: Progress = silent,
 ) -> EvidenceReport:
     """Writes the persona_evidence table, ordered by user, community rank and snippet rank.
 
-    One file a user range under `out_dir`. `tokenizer` counts tokens of candidate snippets; without
-    one, words and marks are counted in SQL. Source: paper section on evidence extraction; sharing
-    by softmax of dot products, the snippet score and the second round are ours.
+    One file for each snippet file, under `out_dir`. `tokenizer` counts the names of communities and
+    must be the one that counted the snippets. With `users`, only their evidence. Source: paper
+    section on evidence extraction; sharing by softmax of dot products, the snippet score and the
+    second round are ours.
     """
-    for name in ("rankings", "comments", "subreddits"):
+    for name in ("snippets", "rankings", "subreddits"):
         if not getattr(inputs, name):
-            raise ValueError(
-                f"persona evidence needs files of {name}: materialise that table first"
-            )
+            raise ValueError(f"persona evidence needs files of {name}: materialise it first")
     out_dir.mkdir(parents=True, exist_ok=True)
-    _prepare(connection, inputs, settings, tokenizer)
+    snippets, rankings = existing(inputs.snippets), existing(inputs.rankings)
+    exclude_communities(connection, inputs.subreddits, floor)
+    if users is not None:
+        connection.register("zipp_users", pa.table({"user_id": pa.array(sorted(users), pa.uint64())}))
+        connection.execute("create or replace temp table zipp_only as select * from zipp_users")
+        connection.unregister("zipp_users")
+    with token_counter(connection, tokenizer):
+        connection.execute(sql.name_tokens(rankings))
     files: list[Path] = []
-    bits = max(0, math.ceil(math.log2(settings.buckets)))
-    for bucket in range(2**bits):
-        path = out_dir / f"part-{bucket:05d}.parquet"
-        low, high = bucket << (64 - bits), ((bucket + 1) << (64 - bits)) - 1
-        connection.execute(sql.chosen_snippets(settings, low, high))
-        connection.execute(sql.copy_evidence(str(path)))
-        files.append(path)
-        progress(bucket + 1, 2**bits, "user ranges")
-    report = _report(connection, files, settings)
-    for name in ("zipp_evidence", "zipp_communities", "zipp_excluded", "zipp_holdout"):
-        connection.execute(f"drop table if exists {name}")
-    connection.execute("drop view if exists zipp_sources")
-    if tokenizer is not None:
-        connection.remove_function(sql.TOKENIZER)
-    return report
-
-
-def count_words(texts: Iterable[str]) -> list[int]:
-    """Token counts without a tokenizer: words and marks. The same rule as the SQL default."""
-    return [len(sql.TOKEN_PATTERN_PYTHON.findall(text)) for text in texts]
-
-
-def _prepare(
-    connection: duckdb.DuckDBPyConnection,
-    inputs: EvidenceInputs,
-    settings: PersonaSettings,
-    tokenizer: Tokenizer | None,
-) -> None:
-    """The small tables and the lazily read sources that every user range uses."""
-    if tokenizer is not None:
-
-        def count(texts: Any) -> Any:
-            return pa.array([int(n) for n in tokenizer(texts.to_pylist())], pa.int32())
-
-        connection.create_function(
-            sql.TOKENIZER,
-            count,
-            ["VARCHAR"],
-            "INTEGER",
-            type=PythonUDFType.ARROW,
+    totals: list[np.ndarray] = []
+    people = 0
+    for number, file in enumerate(snippets):
+        connection.execute(sql.people(file, users is not None))
+        row = connection.execute(
+            "select count(*), min(user_id), max(user_id) from zipp_people"
+        ).fetchone()
+        assert row is not None
+        people += row[0]
+        low, high = row[1] or 0, row[2] or 0
+        connection.execute(
+            sql.ranked_communities(rankings, settings, _WEIGHTS[settings.ranking], low, high)
         )
-    connection.execute(sql.token_macro(tokenizer is not None))
-    connection.execute(sql.word_macros())
-    connection.execute(
-        sql.excluded_communities(_names(inputs.subreddits), settings),
-    )
-    connection.execute(
-        sql.ranked_communities(_names(inputs.rankings), settings, _WEIGHTS[settings.ranking])
-    )
-    connection.execute(sql.holdout(_names(inputs.holdout)))
-    connection.execute(sql.sources(_names(inputs.comments), _names(inputs.submissions)))
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    for file in files:
-        if not Path(file).exists():
-            raise FileNotFoundError(f"{file} does not exist: materialise its table first")
-    return [str(file) for file in files]
-
-
-def _report(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], settings: PersonaSettings
-) -> EvidenceReport:
-    row = connection.execute(sql.totals([str(file) for file in files])).fetchone()
-    seen = connection.execute(sql.left_out([str(file) for file in files], settings)).fetchone()
-    excluded = connection.execute("select count(*) from zipp_excluded").fetchone()
-    assert row is not None and seen is not None and excluded is not None
-    users, rows, snippets, tokens, median = row
+        connection.execute(sql.chosen_snippets(file, settings))
+        path = out_dir / f"part-{number:05d}.parquet"
+        connection.execute(sql.copy_evidence(str(path)))
+        columns = connection.execute(sql.totals()).fetchnumpy()
+        totals.append(np.stack([columns[name] for name in ("n", "snippets", "tokens")]))
+        files.append(path)
+        progress(number + 1, len(snippets), "user ranges")
+    for name in ("evidence", "communities", "excluded", "people", "names", "only"):
+        connection.execute(f"drop table if exists zipp_{name}")
+    found = np.concatenate(totals, axis=1) if totals else np.zeros((3, 0))
     return EvidenceReport(
         files=tuple(files),
-        users=users,
-        rows=rows,
-        snippets=snippets,
-        tokens=tokens,
-        median_tokens=float(median),
-        below_floor=seen[0],
-        without_communities=seen[1],
-        excluded_communities=excluded[0],
+        users=found.shape[1],
+        rows=int(found[0].sum()),
+        snippets=int(found[1].sum()),
+        tokens=int(found[2].sum()),
+        median_tokens=float(np.median(found[2])) if found.shape[1] else 0.0,
+        without_communities=people - found.shape[1],
         ranking=settings.ranking,
         token_budget=settings.token_budget,
     )

@@ -1,21 +1,28 @@
 """What makes a persona unsafe to keep: identities, quotations, claims without evidence, bounds.
 
-Rules see patterns, not meaning: a name in plain words ("my friend Ana"), a rare biography or a
-paraphrase are beyond them. A finder that knows names can be given as `extra` (text to reasons).
+Rules see patterns, not meaning: a name in plain words ("my friend Ana"), a rare biography, a
+paraphrase, or evidence that is cited and says something else are beyond them. A finder that knows
+names can be plugged in (`load_analyzer`, such as Presidio's) or given as `extra` (text to reasons).
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
+from typing import Any, Protocol
 
 from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.lexicon import Lexicon, load_lines, words
+from zipp_dagster.persona.demographics import says_minor
+from zipp_dagster.persona.injection import addresses_a_model
+from zipp_dagster.persona.lexicon import Lexicon, load_lines, word_set, words
 from zipp_dagster.persona.schema import Persona
 
 VERBATIM_WORDS = 8
+NOTHING_KNOWN = "the evidence says nothing about the person"
+MINOR = "the person says to be under 18"
 _NO_WORD = re.compile(r"[^\w'|]+")
 TextGuard = Callable[[str], Sequence[str]]
 
@@ -62,6 +69,11 @@ def is_sensitive(text: str) -> bool:
     return bool(_sensitive().find(words(text)))
 
 
+def sensitive_words(tokens: Sequence[str]) -> bool:
+    """The same for the tokens of a text."""
+    return bool(_sensitive().find(tokens))
+
+
 def identities_in(text: str) -> list[str]:
     """Kinds of identifying strings found: e-mail, URL, username, phone number, street address."""
     return [name for name, pattern in _PATTERNS if pattern.search(text)]
@@ -95,6 +107,67 @@ def latin_share(text: str) -> float:
     return latin / len(letters) if letters else 0.0
 
 
+# Small words that hold English together; other languages share too few of them.
+_SMALL_WORDS = word_set(
+    "i am i'm a an the and or of in on to for with is are it my me that this as at by but not be like "
+    "who they their about from have into what which she he his her you your we our was were"
+)
+_ENOUGH_WORDS, _SMALL_SHARE = 8, 0.15
+
+
+def is_english(text: str) -> bool:
+    """Whether a text of eight words or more is English, by its share of small words."""
+    said = words(text)
+    return len(said) < _ENOUGH_WORDS or (
+        sum(word in _SMALL_WORDS for word in said) >= _SMALL_SHARE * len(said)
+    )
+
+
+class Analyzer(Protocol):
+    """What Presidio's AnalyzerEngine has: entities of a text, with a type and a score each."""
+
+    def analyze(self, text: str, language: str) -> Sequence[Any]:
+        """Entities with `entity_type` and `score`."""
+        ...
+
+
+# Entity types that a persona may name: where somebody lives and how old they are is its subject.
+_ALLOWED_ENTITIES = frozenset(("LOCATION", "NRP", "DATE_TIME", "AGE"))
+_SURE = 0.6
+
+
+def analyzer_guard(analyzer: Analyzer) -> TextGuard:
+    """A guard by a finder of personal data: names of people, accounts, numbers of any country."""
+
+    def guard(text: str) -> list[str]:
+        kinds = {
+            str(entity.entity_type)
+            for entity in analyzer.analyze(text=text, language="en")
+            if entity.score >= _SURE and entity.entity_type not in _ALLOWED_ENTITIES
+        }
+        return [f"{kind.lower().replace('_', ' ')} in the text" for kind in sorted(kinds)]
+
+    return guard
+
+
+def load_guards(settings: PersonaSettings) -> tuple[TextGuard, ...]:
+    """The guards that the settings plug in: `persona.analyzer` as "module:factory".
+
+    Raises ValueError that names the setting where there is no such factory.
+    """
+    if not settings.analyzer:
+        return ()
+    module, _, factory = settings.analyzer.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"persona.analyzer {settings.analyzer!r} cannot be loaded ({error}): install the package, "
+            'and write it as "module:factory", such as "presidio_analyzer:AnalyzerEngine"'
+        ) from error
+    return (analyzer_guard(make()),)
+
+
 def problems(
     persona: Persona,
     evidence_ids: frozenset[str],
@@ -107,17 +180,23 @@ def problems(
     `evidence_ids` are the ids that claims may cite, `evidence_texts` what must not be quoted. A
     persona written by hand passes `frozenset()` and `[]`: its claims then need no evidence.
     """
-    found: list[str] = []
+    found: list[str] = [MINOR] if any(map(says_minor, evidence_texts)) else []
+    if not persona.claims() and not persona.summary:
+        return [*found, NOTHING_KNOWN]
     shortest, longest = settings.summary_chars
     if not shortest <= len(persona.summary) <= longest:
         found.append(f"summary has {len(persona.summary)} characters, not {shortest} to {longest}")
     if persona.summary and latin_share(persona.summary) < settings.min_latin_share:
         found.append("summary is not in English letters")
+    elif evidence_ids and not is_english(persona.summary):
+        found.append("summary is not in English")
     labels = [label for label, _ in persona.claims()]
     text = "\n".join([persona.summary, *labels])
     found += [f"{kind} in the text" for kind in identities_in(text)]
     for guard in extra:
         found += guard(text)
+    if addresses_a_model(text):
+        found.append("gives orders to a language model")
     if is_sensitive(text):
         found.append("claims a sensitive attribute")
     if any(quotes_verbatim(part, evidence_texts) for part in [persona.summary, *labels]):

@@ -1,26 +1,32 @@
-"""Any OpenAI-compatible endpoint (hosted, vLLM, Ollama, `transformers serve`), over plain HTTP."""
+"""Any OpenAI-compatible endpoint (hosted, vLLM, Ollama, `transformers serve`), by the `openai` client.
+
+What lives here: concurrency, waiting and trying again, counts and cost. What does not: the answers
+kept for a second run (`answer_cache.py`).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
+import base64
 import json
-import os
 import random
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.persona.answer_cache import AnswerCache
 from zipp_dagster.persona.config import LanguageModelSettings
-from zipp_dagster.persona.language_models import Conversation, LanguageModelError, Usage
+from zipp_dagster.persona.language_models import (
+    NO_CACHE,
+    Conversation,
+    LanguageModelError,
+    Message,
+    Usage,
+)
 
-_RETRIED_STATUS = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
+_RETRIED_STATUS = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
 _LONGEST_WAIT_S = 60.0
 
 
@@ -32,20 +38,35 @@ class _Transient(Exception):
         self.wait_s = wait_s
 
 
+class _NoSchema(Exception):
+    """The endpoint knows no JSON schema; the prompt's own words have to do."""
+
+
 class HttpModel:
-    """Concurrent chat completions with back-off, token counts and an answer cache."""
+    """Concurrent chat completions with back-off, token counts, cost and an answer cache."""
 
     def __init__(self, settings: LanguageModelSettings) -> None:
         """Opens nothing: the first call connects."""
-        self._settings = settings
-        self._url = settings.base_url.rstrip("/") + "/chat/completions"
-        if not self._url.startswith(("http://", "https://")):
+        if not settings.base_url.startswith(("http://", "https://")):
             raise LanguageModelError(
                 f"persona.language_model.base_url {settings.base_url!r} is no http(s) address"
             )
-        self._cache = Path(settings.cache_dir) if settings.cache_dir else None
+        from openai import OpenAI
+
+        self._settings = settings
+        self._client = OpenAI(
+            base_url=settings.base_url.rstrip("/"),
+            # The client insists on a key; endpoints without one ignore it.
+            api_key=settings.api_key.get_secret_value() or "none",
+            timeout=settings.timeout_s,
+            # Tried again here, where retries are counted and waits follow the settings.
+            max_retries=0,
+        )
+        wanted = settings.cache_dir and settings.cache_dir != NO_CACHE
+        self._cache = AnswerCache(Path(settings.cache_dir)) if wanted else None
         self._usage = Usage()
         self._lock = threading.Lock()
+        self._takes_schema = True
         # Jitter only spreads waiting calls in time; answers do not depend on it.
         self._jitter = random.Random(0)
 
@@ -56,8 +77,13 @@ class HttpModel:
 
     @property
     def usage(self) -> Usage:
-        """Calls, cached answers, retries and tokens so far."""
+        """Calls, cached answers, retries, tokens and cost so far."""
         return self._usage
+
+    @property
+    def sees(self) -> bool:
+        """As the settings say: an endpoint does not tell."""
+        return self._settings.vision
 
     def generate(
         self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
@@ -67,38 +93,50 @@ class HttpModel:
             return list(pool.map(lambda one: self._answer(one, schema), conversations))
 
     def _answer(self, conversation: Conversation, schema: Mapping[str, Any] | None) -> str:
-        payload: dict[str, Any] = {
+        request: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": [{"role": m.role, "content": m.content} for m in conversation],
+            "messages": [self._message(m) for m in conversation],
             "temperature": self._settings.temperature,
             "max_tokens": self._settings.max_new_tokens,
         }
         if schema is not None:
-            payload["response_format"] = {
+            request["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": str(schema.get("title", "answer")), "schema": dict(schema)},
             }
-        body = json.dumps(payload, sort_keys=True).encode()
-        cached = self._cached(body)
+        key = json.dumps([self._settings.base_url, request], sort_keys=True).encode()
+        cached = self._cache.get(key) if self._cache else None
         if cached is not None:
             with self._lock:
                 self._usage.cached += 1
             return cached
-        document = self._call(body)
-        text = _content(document)
-        used = document.get("usage") or {}
-        with self._lock:
-            self._usage.calls += 1
-            self._usage.prompt_tokens += int(used.get("prompt_tokens") or 0)
-            self._usage.completion_tokens += int(used.get("completion_tokens") or 0)
-        self._store(body, text)
+        text = self._call(request)
+        if self._cache:
+            self._cache.put(key, text)
         return text
 
-    def _call(self, body: bytes) -> dict[str, Any]:
+    def _message(self, message: Message) -> dict[str, Any]:
+        if not message.images or not self.sees:
+            return {"role": message.role, "content": message.content}
+        parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
+        for image in message.images:
+            encoded = base64.b64encode(image).decode()
+            kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+            parts.append(
+                {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}}
+            )
+        return {"role": message.role, "content": parts}
+
+    def _call(self, request: dict[str, Any]) -> str:
         """One completion, retried on what may pass: rate limits, server errors, cut answers."""
-        for attempt in range(self._settings.max_retries + 1):
+        attempt = 0
+        while True:
+            if not self._takes_schema:
+                request = {k: v for k, v in request.items() if k != "response_format"}
             try:
-                return self._request(body)
+                return self._request(request)
+            except _NoSchema:
+                self._takes_schema = False
             except _Transient as error:
                 if attempt == self._settings.max_retries:
                     raise LanguageModelError(
@@ -110,69 +148,46 @@ class HttpModel:
                     wait = self._settings.backoff_s * 2**attempt * (1 + self._jitter.random() / 4)
                 with self._lock:
                     self._usage.retries += 1
+                attempt += 1
                 time.sleep(min(wait, _LONGEST_WAIT_S))
-        raise AssertionError("unreachable")
 
-    def _request(self, body: bytes) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        key = self._settings.api_key.get_secret_value()
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self._url, data=body, headers=headers)
+    def _request(self, request: dict[str, Any]) -> str:
+        import openai
+
         try:
-            with urllib.request.urlopen(request, timeout=self._settings.timeout_s) as response:
-                raw = response.read()
-        except urllib.error.HTTPError as error:
-            detail = error.read(300).decode("utf-8", "replace")
-            if error.code in _RETRIED_STATUS:
-                raise _Transient(f"HTTP {error.code}: {detail}", _retry_after(error)) from error
-            raise LanguageModelError(f"{self.name} refused: HTTP {error.code}: {detail}") from error
-        except (
-            urllib.error.URLError,
-            TimeoutError,
-            ConnectionError,
-            http.client.HTTPException,
-        ) as error:
-            raise _Transient(f"{type(error).__name__}: {error}") from error
-        try:
-            document = json.loads(raw)
-        except ValueError as error:
-            raise _Transient(f"the answer is no JSON ({len(raw)} bytes)") from error
-        if not isinstance(document, dict) or not document.get("choices"):
+            answer = self._client.chat.completions.create(**request)
+        except openai.APIStatusError as error:
+            detail = error.response.text[:300]
+            if error.status_code in _RETRIED_STATUS:
+                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from error
+            if error.status_code in (400, 422) and "response_format" in request:
+                # Refused with a schema: is it the schema? The same request without it will tell.
+                raise _NoSchema from error
+            raise LanguageModelError(
+                f"{self.name} refused: HTTP {error.status_code}: {detail}"
+            ) from error
+        except openai.APIConnectionError as error:
+            cause = error.__cause__
+            raise _Transient(f"{type(error).__name__}: {cause or error}") from error
+        except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
+            raise _Transient("the answer is no JSON") from error
+        choices = getattr(answer, "choices", None)
+        if not choices:
             raise _Transient("the answer has no choices")
-        return document
-
-    def _path(self, body: bytes) -> Path | None:
-        if self._cache is None:
-            return None
-        digest = hashlib.sha256(self._url.encode() + b"\n" + body).hexdigest()
-        return self._cache / digest[:2] / f"{digest}.json"
-
-    def _cached(self, body: bytes) -> str | None:
-        path = self._path(body)
-        if path is None or not path.exists():
-            return None
-        return str(json.loads(path.read_text(encoding="utf-8"))["text"])
-
-    def _store(self, body: bytes, text: str) -> None:
-        """Written beside and renamed: a killed process leaves no half answer."""
-        path = self._path(body)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"text": text}, file)
-        Path(name).replace(path)
+        used = answer.usage
+        into, out = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
+        with self._lock:
+            self._usage.calls += 1
+            self._usage.prompt_tokens += into
+            self._usage.completion_tokens += out
+            self._usage.cost += (
+                into * self._settings.price_in + out * self._settings.price_out
+            ) / 1e6
+        return str(choices[0].message.content or "")
 
 
-def _content(document: Mapping[str, Any]) -> str:
-    message = document["choices"][0].get("message") or {}
-    return str(message.get("content") or "")
-
-
-def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    value = error.headers.get("Retry-After") if error.headers else None
+def _wait(error: Any) -> float | None:
+    value = error.response.headers.get("Retry-After")
     try:
         return float(value) if value else None
     except ValueError:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from zipp_dagster.persona.config import LanguageModelSettings
@@ -21,11 +22,15 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation; `data` is the same content as a task, for the lexical model."""
+    """One turn of a conversation; `data` is the same content as a task, for the lexical model.
+
+    `images` are encoded pictures (PNG, JPEG, …) for models that see; others are not given any.
+    """
 
     role: Role
     content: str
     data: Any = field(default=None, compare=False, repr=False)
+    images: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 Conversation = Sequence[Message]
@@ -33,13 +38,14 @@ Conversation = Sequence[Message]
 
 @dataclass
 class Usage:
-    """What a model has consumed since it was loaded."""
+    """What a model has consumed since it was loaded; `cost` in the currency of the settings."""
 
     calls: int = 0
     cached: int = 0
     retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
 
 
 class LanguageModel(Protocol):
@@ -53,6 +59,11 @@ class LanguageModel(Protocol):
     @property
     def usage(self) -> Usage:
         """Calls and tokens so far."""
+        ...
+
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at the images of a message."""
         ...
 
     def generate(
@@ -69,8 +80,19 @@ class LanguageModelError(RuntimeError):
     """A model could not answer; the message names the model, the reason and what to change."""
 
 
-def load_language_model(settings: LanguageModelSettings) -> LanguageModel:
-    """The model that the settings name. Raises LanguageModelError for incomplete settings."""
+CACHE_FOLDER = "language_model_cache"
+NO_CACHE = "off"
+
+
+def load_language_model(
+    settings: LanguageModelSettings, home: Path | None = None
+) -> LanguageModel:
+    """The model that the settings name. Raises LanguageModelError for incomplete settings.
+
+    Answers of an endpoint are cached in `cache_dir`, or where that is empty under `home`.
+    """
+    if not settings.cache_dir and home is not None:
+        settings = settings.model_copy(update={"cache_dir": str(home / CACHE_FOLDER)})
     if settings.kind == "lexical":
         from zipp_dagster.persona.lexical import LexicalModel
 

@@ -33,6 +33,11 @@ class LexicalModel:
         """Calls so far; it has no tokens."""
         return self._usage
 
+    @property
+    def sees(self) -> bool:
+        """It reads word lists, no pictures."""
+        return False
+
     def generate(
         self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
     ) -> list[str]:

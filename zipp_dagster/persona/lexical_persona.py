@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from zipp_dagster.persona import demographics, guards
 from zipp_dagster.persona.aesthetics import FACETS, GENERAL, tastes_in, tastes_of_community
 from zipp_dagster.persona.bundles import EvidenceBundle, community_id
-from zipp_dagster.persona.interests import interests_of, traits_of
-from zipp_dagster.persona.lexicon import tokenize
+from zipp_dagster.persona.guards import sensitive_words
+from zipp_dagster.persona.interests import interests_of, topic_of_interest, traits_of
+from zipp_dagster.persona.lexicon import load_yaml, plural, tokenize, word_set
 from zipp_dagster.persona.schema import Demographics, Facet, Interest, Persona, Preference, Trait
 
 # One plain statement is enough for a taste; three bare mentions are not (0.25 each).
 _MIN_SUPPORT = 0.8
+# A dislike has to be plain: much is said in the negative that is no dislike.
+_MIN_REFUSAL = 1.0
+# What is inferred from interests alone stays below every stated taste, which starts at 0.44.
+_LEANING = 0.3
+_MAX_LEANINGS = 3
 # At most this many tastes for a context and facet: what was said most often and most clearly.
 _PER_FACET = 2
 _MAX_DISLIKES = 1
@@ -34,8 +41,10 @@ def build_persona(task: PersonaTask) -> Persona:
     """A persona of what the evidence says; unknown or absent where it says nothing."""
     bundle = task.bundle
     tokens = [tokenize(snippet.text) for snippet in bundle.snippets]
-    preferences = tuple(preferences_of(bundle, tokens))
     interests = tuple(interests_of(bundle, tokens))
+    stated = preferences_of(bundle, tokens)
+    # Whoever spoke of looks and was undecided is undecided: a leaning is for those who never did.
+    preferences = tuple(leanings(interests) if stated is None else stated)
     traits = tuple(traits_of(bundle, tokens))
     said = [
         (statement, snippet.id)
@@ -60,14 +69,19 @@ def build_persona(task: PersonaTask) -> Persona:
     )
 
 
-def preferences_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> list[Preference]:
+def preferences_of(
+    bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]
+) -> list[Preference] | None:
     """Tastes by context, likes before dislikes, strongest first.
 
-    Support of a style phrase in a context is the sum of what was said for and against it.
+    Support of a style phrase in a context is the sum of what was said for and against it. None where
+    the person never spoke of any style; an empty list where nothing said was plain enough.
     """
     support: dict[tuple[str, Facet], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     evidence: dict[tuple[str, Facet, str, bool], dict[str, float]] = defaultdict(dict)
     for snippet, parts in zip(bundle.snippets, tokens, strict=True):
+        if sensitive_words(parts):
+            continue  # whatever it says of looks is not for a persona
         for taste in tastes_in(snippet.text, snippet.community, parts):
             support[taste.context, taste.facet][taste.phrase] += taste.weight
             known = evidence[taste.context, taste.facet, taste.phrase, taste.weight > 0]
@@ -78,6 +92,8 @@ def preferences_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> l
             evidence[taste.context, taste.facet, taste.phrase, True][community_id(name)] = (
                 taste.weight
             )
+    if not any(w >= _MIN_SUPPORT for ids in evidence.values() for w in ids.values()):
+        return None
     _generalise(support, evidence)
     order = {facet: i for i, facet in enumerate(FACETS)}
     found: list[Preference] = []
@@ -86,7 +102,7 @@ def preferences_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> l
     ):
         ranked = sorted(phrases.items(), key=lambda item: (-item[1], item[0]))
         likes = [(phrase, w) for phrase, w in ranked if w >= _MIN_SUPPORT][:_PER_FACET]
-        dislikes = [(phrase, w) for phrase, w in reversed(ranked) if w <= -_MIN_SUPPORT]
+        dislikes = [(phrase, w) for phrase, w in reversed(ranked) if w <= -_MIN_REFUSAL]
         for phrase, weight in likes + dislikes[:_MAX_DISLIKES]:
             ids = evidence[context, facet, phrase, weight > 0]
             found.append(
@@ -122,6 +138,31 @@ def _generalise(
             evidence[GENERAL, facet, phrase, True].update(evidence[context, facet, phrase, True])
 
 
+def leanings(interests: Sequence[Interest]) -> list[Preference]:
+    """General tastes of somebody who never spoke of any: how pictures of their interests look.
+
+    A leaning for each facet, by the strongest interest that has one; its strength (0.3) says that
+    nobody stated it, its evidence is that of the interest.
+    """
+    found: dict[Facet, Preference] = {}
+    for interest in interests:
+        for facet, phrase in _looks().get(topic_of_interest(interest.name), {}).items():
+            if facet not in found and len(found) < _MAX_LEANINGS:
+                found[facet] = Preference(
+                    context=GENERAL,
+                    facet=facet,
+                    phrase=phrase,
+                    strength=_LEANING,
+                    evidence=interest.evidence,
+                )
+    return [found[facet] for facet in FACETS if facet in found]
+
+
+@cache
+def _looks() -> Mapping[str, Mapping[Facet, str]]:
+    return {topic: dict(facets) for topic, facets in load_yaml("looks.yml").items()}  # type: ignore[call-overload]
+
+
 def summarise(
     who: Demographics,
     interests: Sequence[Interest],
@@ -131,31 +172,51 @@ def summarise(
 ) -> str:
     """The persona in the first person: a few plain sentences in a fixed order.
 
-    `joint` stands between the style phrases of a list.
+    `joint` stands between the style phrases of a list. How sentences open depends on what the
+    persona says, so that not everybody talks alike.
     """
     sentences = [_about(who)]
+    turn = sum(map(ord, "".join(i.name for i in interests) + "".join(t.name for t in traits)))
     if interests:
-        sentences.append(f"I spend my time on {_join(i.name for i in interests[:5])}.")
+        sentences.append(_of_interests(interests, turn))
     if traits:
-        sentences.append(f"I come across as {_join(t.name for t in traits)}.")
+        sentences.append(_TRAITS[turn % len(_TRAITS)].format(_join(t.name for t in traits)))
+    if preferences and all(p.strength <= _LEANING for p in preferences):
+        sentences.append(f"In pictures I lean towards {_join(map(_in_words, preferences))}.")
+        return " ".join(sentence for sentence in sentences if sentence)
     contexts = list(dict.fromkeys(p.context for p in preferences))
     for context in contexts:
-        where = "In general" if context == GENERAL else f"In pictures of {context}"
-        likes = [_in_words(p) for p in preferences if p.context == context and p.polarity == "like"]
-        dislikes = [
-            _in_words(p) for p in preferences if p.context == context and p.polarity == "dislike"
-        ]
-        if likes and dislikes:
-            sentences.append(
-                f"{where} I like {_join(likes, joint)}, and I avoid {_join(dislikes)}."
-            )
-        elif likes:
-            sentences.append(f"{where} I like {_join(likes, joint)}.")
-        elif dislikes:
-            sentences.append(f"{where} I avoid {_join(dislikes)}.")
-    if not preferences:
-        sentences.append("What I like to look at in pictures is not known.")
+        sentences.append(_of_tastes([p for p in preferences if p.context == context], joint))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+_INTERESTS = (
+    "I spend my time on {}.",
+    "I keep coming back to {}.",
+    "Most of what I read and write is about {}.",
+    "I am into {}.",
+)
+_TRAITS = ("I come across as {}.", "People would call me {}.", "In conversation I am {}.")
+
+
+def _of_interests(interests: Sequence[Interest], turn: int) -> str:
+    first, rest = interests[0], interests[1:5]
+    if rest and first.weight >= 0.5:
+        return f"Above all I care about {first.name}; I also follow {_join(i.name for i in rest)}."
+    return _INTERESTS[turn % len(_INTERESTS)].format(_join(i.name for i in interests[:5]))
+
+
+def _of_tastes(preferences: Sequence[Preference], joint: str) -> str:
+    """What is liked and avoided in pictures of one kind."""
+    context = preferences[0].context
+    where = "In general" if context == GENERAL else f"In pictures of {context}"
+    likes = [_in_words(p) for p in preferences if p.polarity == "like"]
+    dislikes = [_in_words(p) for p in preferences if p.polarity == "dislike"]
+    if likes and dislikes:
+        return f"{where} I like {_join(likes, joint)}, and I avoid {_join(dislikes)}."
+    if likes:
+        return f"{where} I like {_join(likes, joint)}."
+    return f"{where} I avoid {_join(dislikes)}."
 
 
 def _about(who: Demographics) -> str:
@@ -180,12 +241,32 @@ def _about(who: Demographics) -> str:
     return about + "." if about else ""
 
 
+_COUNTED = word_set(
+    "photograph sketch drawing painting render print illustration polaroid collage sculpture etching "
+    "day night morning hour sunset sunrise shot close-up angle view composition silhouette"
+)
+_SAID = {
+    "highly detailed": "a lot of detail",
+    "macro": "macro shots",
+    "vintage": "a vintage look",
+    "golden hour": "the golden hour",
+    "blue hour": "the blue hour",
+    "bokeh": "soft bokeh",
+    "pattern": "patterns",
+    "high contrast": "high contrast",
+}
+
+
 def _in_words(preference: Preference) -> str:
     """A style phrase that fits after "I like"."""
+    phrase = preference.phrase
     if preference.facet == "mood":
-        article = "an" if preference.phrase[0] in "aeiou" else "a"
-        return f"{article} {preference.phrase} mood"
-    return preference.phrase
+        article = "an" if phrase[0] in "aeiou" else "a"
+        return f"{article} {phrase} mood"
+    if phrase in _SAID:
+        return _SAID[phrase]
+    *head, last = phrase.split()
+    return " ".join([*head, plural(last)]) if last in _COUNTED else phrase
 
 
 def _join(names: Iterable[str], joint: str = ", ") -> str:

@@ -102,6 +102,11 @@ class Lexicon(Generic[Payload]):
             for first, options in table.items()
         }
         self.first_words = frozenset(self._table)
+        # Every phrase holds its longest word, and that is rarer than its first: most texts hold no
+        # such word at all, and need no search.
+        self.triggers = frozenset(
+            max(parts, key=len) for options in table.values() for parts in options
+        )
 
     def __len__(self) -> int:
         return sum(len(options) for options in self._table.values())
@@ -116,6 +121,8 @@ class Lexicon(Generic[Payload]):
 
     def find(self, tokens: Sequence[str]) -> list[Hit[Payload]]:
         """Every longest match, in order."""
+        if self.triggers.isdisjoint(tokens):
+            return []
         table = self._table
         hits: list[Hit[Payload]] = []
         end = 0

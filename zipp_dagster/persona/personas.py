@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from zipp_dagster.persona import guards
 from zipp_dagster.persona.bundles import EvidenceBundle, community_id, iter_bundles
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.contexts import all_contexts
+from zipp_dagster.persona.injection import defuse
 from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
 from zipp_dagster.persona.lexical_persona import PersonaTask
 from zipp_dagster.persona.schema import Persona, persona_schema, schema_text
@@ -54,7 +55,10 @@ class PersonaReport:
     model: str
     template: str
     tokens: int
+    parse_rate: float = 1.0
+    pictures: int = 0
     demographics_known: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 def build_personas(
@@ -64,11 +68,13 @@ def build_personas(
     out_dir: Path,
     progress: Progress = silent,
     extra_guards: Sequence[guards.TextGuard] = (),
+    pictures: PicturesOf | None = None,
 ) -> PersonaReport:
     """Writes `personas.parquet` under `out_dir`, in the order of the evidence (by user).
 
     Reads the persona_evidence table as a stream; asks the model for `batch_users` people at a time;
-    an answer that is no persona is asked for once more. Source: paper section on verbalisation;
+    an answer that is no persona is asked for once more. A model that sees is shown the people's
+    `pictures`. Source: paper section on verbalisation;
     guards and quarantine are ours.
     """
     template = load_template(settings.template)
@@ -77,15 +83,23 @@ def build_personas(
     total = _count_users(evidence_files)
     reasons: Counter[str] = Counter()
     known: Counter[str] = Counter()
-    users = quarantined = retried = with_tastes = tokens = 0
+    users = quarantined = retried = with_tastes = tokens = shown = unparsed = 0
+    pictures = pictures if getattr(model, "sees", False) else None
     with pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as writer:
         for batch in _batches(iter_bundles(evidence_files), settings.batch_users):
-            drafts, again = _ask(batch, model, template, settings)
+            seen = pictures([bundle.user_id for bundle in batch]) if pictures else {}
+            asked = [(bundle, seen.get(bundle.user_id, {})) for bundle in batch]
+            drafts, again = _ask(asked, model, template)
             retried += again
             rows = []
-            for bundle, draft in zip(batch, drafts, strict=True):
-                row, persona, why = _row(bundle, draft, model, template, settings, extra_guards)
+            for (bundle, images), draft in zip(asked, drafts, strict=True):
+                ids = bundle.ids() | images.keys()
+                row, persona, why = _row(
+                    bundle, ids, draft, model, template, settings, extra_guards
+                )
                 rows.append(row)
+                shown += len(images)
+                unparsed += isinstance(draft, str)
                 reasons.update(_kind(reason) for reason in why)
                 quarantined += bool(why)
                 tokens += bundle.tokens
@@ -105,6 +119,9 @@ def build_personas(
         model=model.name,
         template=template.version,
         tokens=tokens,
+        parse_rate=1 - unparsed / users if users else 1.0,
+        pictures=shown,
+        usage=dict(model.usage.__dict__),
         demographics_known=dict(sorted(known.items())),
     )
 
@@ -121,22 +138,33 @@ def read_personas(files: Sequence[Path]) -> dict[int, tuple[str, Persona]]:
     }
 
 
-def persona_conversation(bundle: EvidenceBundle, template: PromptTemplate) -> tuple[Message, ...]:
+PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
+"""Users to the encoded pictures that they posted, by the id that a claim cites."""
+
+
+def persona_conversation(
+    bundle: EvidenceBundle, template: PromptTemplate, pictures: Mapping[str, bytes] | None = None
+) -> tuple[Message, ...]:
     """The messages that ask for one persona: rules, then evidence as JSON lines, never as prose."""
     lines = [
         json.dumps({"id": community_id(name), "community": name, "share": round(share, 3)})
         for name, share in bundle.communities
     ]
     lines += [
-        json.dumps({"id": s.id, "community": s.community, "text": s.text}, ensure_ascii=False)
+        json.dumps({"id": s.id, "community": s.community, "text": defuse(s.text)}, ensure_ascii=False)
         for s in bundle.snippets
+    ]
+    lines += [
+        json.dumps({"id": name, "picture": number, "posted_by": "the person"})
+        for number, name in enumerate(pictures or (), 1)
     ]
     system = template.render(
         "system",
         {"contexts": ", ".join(all_contexts()), "schema": schema_text()},
     )
     user = template.render("user", {"evidence": "\n".join(lines)})
-    return (Message("system", system), Message("user", user, PersonaTask(bundle)))
+    images = tuple((pictures or {}).values())
+    return (Message("system", system), Message("user", user, PersonaTask(bundle), images))
 
 
 def parse_persona(answer: str) -> Persona:
@@ -149,13 +177,12 @@ def parse_persona(answer: str) -> Persona:
 
 
 def _ask(
-    batch: Sequence[EvidenceBundle],
+    asked: Sequence[tuple[EvidenceBundle, Mapping[str, bytes]]],
     model: LanguageModel,
     template: PromptTemplate,
-    settings: PersonaSettings,
 ) -> tuple[list[Persona | str], int]:
     """A persona a bundle, or the reason why there is none; and how many were asked for twice."""
-    conversations = [persona_conversation(bundle, template) for bundle in batch]
+    conversations = [persona_conversation(bundle, template, seen) for bundle, seen in asked]
     drafts = [_parsed(answer) for answer in model.generate(conversations, persona_schema())]
     failed = [i for i, draft in enumerate(drafts) if isinstance(draft, str)]
     if failed:
@@ -175,6 +202,7 @@ def _parsed(answer: str) -> Persona | str:
 
 def _row(
     bundle: EvidenceBundle,
+    ids: frozenset[str],
     draft: Persona | str,
     model: LanguageModel,
     template: PromptTemplate,
@@ -186,7 +214,7 @@ def _row(
     else:
         persona = draft
         texts = [snippet.text for snippet in bundle.snippets]
-        why = guards.problems(persona, bundle.ids(), texts, settings, extra_guards)
+        why = guards.problems(persona, ids, texts, settings, extra_guards)
     row = {
         "user_id": bundle.user_id,
         "persona_id": persona.persona_id if persona else "",

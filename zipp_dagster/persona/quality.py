@@ -90,6 +90,57 @@ def score_personas(
     return pa.Table.from_pylist(rows, schema=QUALITY_SCHEMA)
 
 
+def compare_personas(
+    one: Mapping[int, Persona],
+    other: Mapping[int, Persona],
+    truth: TruthTables,
+    seed: int,
+    replicates: int = 500,
+) -> list[dict[str, object]]:
+    """Differences of precision and recall between two sets of personas of the same people.
+
+    A row a kind and metric: kind, metric, difference, low, high (95 %, paired bootstrap over users);
+    null where one of the two claims nothing.
+    """
+    users = sorted(one)
+    tastes = _by_user(truth.tastes, ("context", "phrases"))
+    interests = _by_user(truth.interests, ("name",))
+    facts = _by_user(truth.demographics, ("field", "value"))
+    counts: dict[str, Callable[[Persona, int], _Counts]] = {
+        "tastes": lambda persona, user: _tastes(persona, tastes.get(user, [])),
+        "interests": lambda persona, user: _interests(persona, interests.get(user, [])),
+        "demographics": lambda persona, user: _demographics(persona, facts.get(user, [])),
+    }
+    rows: list[dict[str, object]] = []
+    for kind, count in counts.items():
+        pairs = [(count(one[user], user), count(other[user], user)) for user in users]
+        draws = np.random.default_rng([seed, len(kind)]).integers(
+            len(users), size=(replicates, len(users))
+        )
+        for metric, top, bottom in (("precision", "right", "claimed"), ("recall", "found", "true")):
+            values = []
+            for side in (0, 1):
+                a = np.array([getattr(pair[side], top) for pair in pairs], dtype=np.float64)
+                b = np.array([getattr(pair[side], bottom) for pair in pairs], dtype=np.float64)
+                sampled = _ratio(a[draws].sum(axis=1), b[draws].sum(axis=1))
+                values.append((_ratio(a.sum(), b.sum()), sampled))
+            difference = float(values[0][0] - values[1][0])
+            sampled = values[0][1] - values[1][1]
+            sampled = sampled[~np.isnan(sampled)]
+            known = not np.isnan(difference) and sampled.size > 0
+            low, high = np.quantile(sampled, [0.025, 0.975]) if known else (None, None)
+            rows.append(
+                {
+                    "kind": kind,
+                    "metric": metric,
+                    "difference": difference if known else None,
+                    "low": None if low is None else float(low),
+                    "high": None if high is None else float(high),
+                }
+            )
+    return rows
+
+
 def _tastes(persona: Persona, truths: Sequence[tuple]) -> _Counts:
     """Likes against true tastes of the same context, by meaning; general likes are not scored."""
     wanted = [(context, _meanings(tuple(phrases))) for context, phrases in truths]

@@ -1,0 +1,141 @@
+"""What rankings, budgets and snippets bring: evidence and personas of the same people, variant by variant.
+
+Pure functions of tables: opening a truth is the business of evaluation, which passes it in. How one
+set of personas is scored is in `quality.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import duckdb
+import pyarrow as pa
+
+from zipp_dagster.persona.config import PersonaSettings, Ranking, SnippetSettings
+from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
+from zipp_dagster.persona.language_models import LanguageModel
+from zipp_dagster.persona.personas import build_personas, read_personas
+from zipp_dagster.persona.quality import TruthTables, compare_personas, score_personas
+from zipp_dagster.persona.schema import Persona
+from zipp_dagster.progress import Progress, silent
+
+RANKINGS: Final[tuple[Ranking, ...]] = get_args(Ranking)
+KINDS: Final = ("tastes", "interests", "demographics")
+BASELINE: Final[Ranking] = "count"
+
+ABLATION_SCHEMA: Final = pa.schema(
+    [
+        ("ranking", pa.string()),
+        ("token_budget", pa.int64()),
+        ("snippets", pa.bool_()),
+        ("kind", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("chance", pa.float64()),
+        ("users", pa.int64()),
+        ("claims", pa.int64()),
+        ("minus_count", pa.float64()),
+        ("minus_count_low", pa.float64()),
+        ("minus_count_high", pa.float64()),
+        ("minus_names", pa.float64()),
+        ("minus_names_low", pa.float64()),
+        ("minus_names_high", pa.float64()),
+        ("median_tokens", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to choose evidence."""
+
+    ranking: Ranking
+    token_budget: int
+    snippets: bool
+
+
+def variants(budgets: Sequence[int]) -> Iterator[Variant]:
+    """Every ranking with every budget, with and without snippets."""
+    for budget in budgets:
+        for snippets in (False, True):
+            for ranking in RANKINGS:
+                yield Variant(ranking, budget, snippets)
+
+
+def ablation_table(
+    connection: duckdb.DuckDBPyConnection,
+    inputs: EvidenceInputs,
+    users: Collection[int],
+    model: LanguageModel,
+    truth: TruthTables,
+    settings: PersonaSettings,
+    floor: SnippetSettings,
+    budgets: Sequence[int],
+    scratch: Path,
+    seed: int,
+    progress: Progress = silent,
+) -> pa.Table:
+    """Precision and recall of each variant, in ABLATION_SCHEMA, with paired differences.
+
+    A user without a usable persona under a variant claims nothing there, so that all variants are
+    scored on the same people. `minus_count` compares with the count ranking at the same budget,
+    `minus_names` with communities only; both with 95 % bootstrap intervals over users.
+    """
+    found: dict[Variant, dict[int, Persona]] = {}
+    tokens: dict[Variant, float] = {}
+    every = list(variants(budgets))
+    for number, variant in enumerate(every):
+        chosen = settings.model_copy(
+            update={
+                "ranking": variant.ranking,
+                "token_budget": variant.token_budget,
+                "communities_only": not variant.snippets,
+            }
+        )
+        folder = scratch / str(number)
+        report = collect_evidence(connection, inputs, chosen, floor, folder, users=users)
+        built = build_personas(report.files, model, chosen, folder)
+        usable = {user: persona for user, (_, persona) in read_personas([built.file]).items()}
+        found[variant] = {user: usable.get(user, Persona(summary="")) for user in users}
+        tokens[variant] = report.median_tokens
+        progress(number + 1, len(every), "variants")
+    rows: list[dict[str, Any]] = []
+    for variant, personas in found.items():
+        by_count = found[Variant(BASELINE, variant.token_budget, variant.snippets)]
+        names_only = found[Variant(variant.ranking, variant.token_budget, False)]
+        over_count = _differences(personas, by_count, truth, seed, "minus_count")
+        over_names = _differences(personas, names_only, truth, seed, "minus_names")
+        for row in score_personas(personas, truth, seed).to_pylist():
+            if row["kind"] not in KINDS:
+                continue
+            key = row["kind"], row["metric"]
+            rows.append(
+                variant.__dict__
+                | row
+                | (over_count[key] if variant.ranking != BASELINE else {})
+                | (over_names[key] if variant.snippets else {})
+                | {"median_tokens": tokens[variant]}
+            )
+    return pa.Table.from_pylist(rows, schema=ABLATION_SCHEMA)
+
+
+def _differences(
+    one: Mapping[int, Persona],
+    other: Mapping[int, Persona],
+    truth: TruthTables,
+    seed: int,
+    name: str,
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    return {
+        (row["kind"], row["metric"]): {
+            name: row["difference"],
+            f"{name}_low": row["low"],
+            f"{name}_high": row["high"],
+        }
+        for row in compare_personas(one, other, truth, seed)
+    }
