@@ -278,15 +278,16 @@ def user_embeddings(
 ) -> Summary:
     """All users as vectors of the champion encoder, with the attention on each of their communities.
 
-    One streaming pass over the memory-mapped graph, without torch.
+    Streamed over the memory-mapped graph without torch; a killed run goes on where it was.
     """
-    from zipp_dagster.encoder.inference import embed_all
+    from zipp_dagster.encoder.embedding_files import embed_all
 
     report = embed_all(
         inputs["champion_encoder"].directory,
         inputs["interaction_graph"].directory,
         inputs["subreddit_features"].directory,
         out.directory,
+        out.scratch,
         settings,
         progress,
     )
@@ -313,24 +314,17 @@ def subreddit_embeddings(inputs: Inputs, out: Draft) -> Summary:
 
 @check("rankings_complete")
 def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Ranks start at 1 for every user without a gap, and attention stays within a sum of 1."""
-    import duckdb
+    """Everybody with a community is ranked, from 1 without a gap, and attention sums to 1."""
+    from zipp_dagster.encoder.ranking_check import check_rankings
+    from zipp_dagster.graph.store import InteractionGraph
 
-    from zipp_dagster.platform.contracts import scan
-
-    with duckdb.connect() as connection:
-        users, gaps, heavy = connection.execute(
-            f"""
-            SELECT count(*), count(*) FILTER (first_dot <> 1 OR first_attention <> 1),
-                   count(*) FILTER (attention > 1.01)
-            FROM (SELECT min(dot_rank) AS first_dot, min(attention_rank) AS first_attention,
-                         sum(attention) AS attention
-                  FROM {scan(draft.files())} GROUP BY user_id)
-            """
-        ).fetchall()[0]
+    graph = InteractionGraph.open(inputs["interaction_graph"].directory)
+    faults = check_rankings(draft.path("part-0.parquet"), graph)
     return CheckOutcome(
-        gaps == 0 and heavy == 0,
-        f"{users} users; {gaps} without a first rank; {heavy} with attention above 1",
+        not any(faults.values()),
+        f"{graph.users} users; "
+        + ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in faults.items()),
+        faults,
     )
 
 
@@ -344,7 +338,7 @@ def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
 def community_rankings(
     inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
 ) -> Summary:
-    """Each user's communities ranked by attention and by the final dot product, the top 64 of each.
+    """Each user's communities ranked by attention and by the final dot product, the best of each.
 
     The evidence of a persona is shared out in proportion to one of these rankings.
     """
@@ -355,6 +349,8 @@ def community_rankings(
         inputs["user_embeddings"].directory,
         out.path("part-0.parquet"),
         kept=settings.rankings_kept,
+        block_users=settings.inference_block_users,
+        threads=settings.inference_lanes,
         progress=progress,
     )
     return Summary(rows=report.rows, metadata=dict(report.__dict__))
