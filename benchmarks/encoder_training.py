@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from zipp_dagster.encoder import rivals
-from zipp_dagster.encoder.ablation import model_scorer
+from zipp_dagster.encoder.comparison import model_scorer
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.evaluation import LinkTask, evaluate
 from zipp_dagster.encoder.model_io import load_model

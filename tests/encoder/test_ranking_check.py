@@ -39,7 +39,7 @@ def changed(table: pa.Table, column: str, row: int, value) -> pa.Table:
         ("unknown", lambda t, d: changed(t, "user_id", len(t) - 1, 2**60)),
         ("with_gaps", lambda t, d: changed(t, "dot_rank", 5, t["dot_rank"][5].as_py() + 1)),
         ("with_gaps", lambda t, d: changed(t, "attention_rank", 5, 0)),
-        ("with_too_many_rows", lambda t, d: pa.concat_tables([t.slice(0, 9), t])),
+        ("with_too_many_rows", lambda t, d: pa.concat_tables([*[t.slice(0, 1)] * 60, t])),
         ("not_normalised", lambda t, d: changed(t, "attention", 0, 1.5)),
         ("not_normalised", lambda t, d: changed(t, "attention", 0, float("nan"))),
     ],

@@ -147,7 +147,7 @@ def test_a_damaged_model_is_refused(trained, tmp_path):
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("architecture", ["gatv2", "lightgcn"])
+@pytest.mark.parametrize("architecture", ["gatv2", "graphsage", "lightgcn"])
 def test_two_runs_with_two_threads_end_in_the_same_bytes(data, tmp_path, architecture):
     settings = EncoderSettings(hidden=8, heads=2, epochs=2, threads=2)
     for name in ("a", "b", "scratch"):

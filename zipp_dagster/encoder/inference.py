@@ -65,6 +65,12 @@ def _linear(tensors: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.n
     return weight, tensors[f"{name}.bias"]
 
 
+def _out(tensors: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    # One column more than the stored layer has; what goes there does not come from the states.
+    weight, bias = _linear(tensors, name)
+    return np.pad(weight, ((0, 0), (0, 1))), np.pad(bias, (0, 1))
+
+
 class GraphInference:
     """A stored GATv2 bound to a graph and its community features.
 
@@ -113,8 +119,11 @@ class GraphInference:
         self.projected_text = np.ascontiguousarray(text @ user_in[:, :-1].T)
         self.degree_weight = np.ascontiguousarray(user_in[:, -1])
         self.user_bias = t["user_in.bias"]
-        self.user_out, self.subreddit_out = _linear(t, "user_out"), _linear(t, "subreddit_out")
         share = log_share(self._degree(), graph.users)
+        self.user_out, self.subreddit_out = _out(t, "user_out"), _out(t, "subreddit_out")
+        # The last column: 1 for users, popularity for communities.
+        self.user_out[1][-1] = 1.0
+        self.popularity = t["popularity"] * share
         known = np.concatenate([text, share[:, None]], axis=1)
         weight, bias = _linear(t, "subreddit_in")
         ids = model.aligned_ids(graph.subreddit_names)
@@ -156,7 +165,9 @@ class GraphInference:
 
     def subreddits(self) -> Float32[np.ndarray, "subreddits dim"]:
         """Community embeddings, from the states after the last pass."""
-        return self.states[-1] @ self.subreddit_out[0] + self.subreddit_out[1]
+        out = self.states[-1] @ self.subreddit_out[0] + self.subreddit_out[1]
+        out[:, -1] = self.popularity
+        return out
 
     def embed_users(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """Embed any block of users from the present community states; those do not change.
