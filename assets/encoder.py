@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from zipp_dagster.encoder.config import EncoderSettings
@@ -83,13 +84,62 @@ def _images(inputs: Inputs) -> Any:
     return inputs["image_embeddings"].table() if inputs.available("image_embeddings") else None
 
 
+@check("scores_complete")
+def scores_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The candidate has every metric over all links, each finite and within its interval."""
+    from zipp_dagster.encoder.evaluation import METRICS
+
+    rows = [r for r in _table_rows(draft) if r["encoder"] == "candidate" and not r["baseline"]]
+    bad = [f"{r['metric']} ({r['group']})" for r in rows if not r["low"] <= r["value"] <= r["high"]]
+    missing = sorted(set(METRICS) - {r["metric"] for r in rows if r["group"] == "all"})
+    return CheckOutcome(
+        not bad and not missing,
+        f"{len(rows)} scores; without a valid interval: {bad or 'none'}; missing: {missing or 'none'}",
+    )
+
+
+@check("no_target_in_embeddings")
+def no_target_in_embeddings(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """With the held-out links taken out of the graph, users embed as the evaluation embedded them."""
+    from zipp_dagster.encoder.leak_check import largest_change_without_targets
+
+    change = largest_change_without_targets(
+        inputs["gat_checkpoint"].directory,
+        inputs["interaction_graph"].directory,
+        inputs["link_split"].directory,
+        inputs["subreddit_features"].directory,
+    )
+    return CheckOutcome(
+        change <= 1e-5,
+        f"largest change of a user's embedding when held-out links are overwritten: {change:.2g}",
+        {"largest_change": change},
+    )
+
+
+@check("not_below_popularity")
+def not_below_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The candidate is not certainly worse than mere popularity: then its training has failed.
+
+    Whether it is better, by enough to serve, is for `promotion_decision`: among people with two or
+    three communities no encoder may be.
+    """
+    (row,) = [
+        row
+        for row in _table_rows(draft)
+        if (row["encoder"], row["metric"], row["baseline"]) == ("candidate", "mrr", "popularity")
+    ]
+    interval = f"{row['value']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    return CheckOutcome(
+        row["high"] >= 0, f"MRR {interval} against popularity", {"difference": row["value"]}
+    )
+
+
 @check("better_than_popularity", blocking=False)
 def better_than_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """The candidate ranks held-out communities better than their mere popularity does."""
-    rows = _table_rows(draft)
     value = {
         (row["encoder"], row["metric"]): row["value"]
-        for row in rows
+        for row in _table_rows(draft)
         if row["group"] == "all" and row["baseline"] is None
     }
     ours, floor = value["candidate", "mrr"], value["popularity", "mrr"]
@@ -111,7 +161,12 @@ def _table_rows(draft: Draft) -> list[dict[str, Any]]:
     owner=OWNER,
     inputs=[*GRAPH_INPUTS, "gat_checkpoint"],
     optional=["image_embeddings"],
-    checks=[better_than_popularity],
+    checks=[
+        scores_complete,
+        no_target_in_embeddings,
+        not_below_popularity,
+        better_than_popularity,
+    ],
 )
 def gat_evaluation(inputs: Inputs, out: Draft, settings: EncoderSettings) -> Summary:
     """How well the candidate finds held-out communities, for seen and unseen users, by degree.
@@ -162,9 +217,10 @@ def all_encoders_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
 def encoder_ablation(
     inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
 ) -> Summary:
-    """The candidate beside its rivals on one split: popularity, TF-IDF, text, LightGCN, without images.
+    """The candidate beside its rivals on one split, each graph encoder with and without ImageAlign.
 
-    Every rival is tuned or trained with the same budget; whichever wins, the table says so.
+    Popularity, TF-IDF + SVD, TF-IDF + NMI, text, LightGCN, GraphSAGE, GATv2: every one has the same
+    number of tuning runs, which are listed; whichever wins, the table says so.
     """
     import pyarrow.parquet as parquet
 
@@ -184,7 +240,8 @@ def encoder_ablation(
         progress,
     )
     parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
-    return _metrics_summary(result.table.to_pylist(), result.notes, None)
+    summary = _metrics_summary(result.table.to_pylist(), result.notes, None)
+    return replace(summary, tables={**summary.tables, "tuning runs": list(result.tuning)})
 
 
 def _metrics_summary(rows: list[dict[str, Any]], notes: list[str], encoder: str | None) -> Summary:

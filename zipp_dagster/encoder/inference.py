@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from threading import Event, Lock
+from time import perf_counter
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -24,7 +25,7 @@ from zipp_dagster.encoder.inference_progress import InferenceProgress, OpenSoftm
 from zipp_dagster.encoder.model_io import ModelError, StoredModel
 from zipp_dagster.graph.features import log_share
 from zipp_dagster.graph.store import Block, InteractionGraph
-from zipp_dagster.progress import Progress, silent
+from zipp_dagster.progress import Progress, in_words, silent
 
 Sink = Callable[[Block, np.ndarray, np.ndarray], None]
 
@@ -142,18 +143,21 @@ class GraphInference:
         a run goes on where the one before was killed, and ends in the same bytes; its sink then
         gets the blocks of the last pass that are left.
         """
-        done, lock = [0], Lock()
+        done, resumed, lock, began = [0], [0], Lock(), perf_counter()
         total = self.layers * self.graph.users
 
-        def advance(users: int) -> None:
+        def advance(users: int, *, now: bool = True) -> None:
             with lock:
                 done[0] += users
-                progress(done[0], total, "users × passes")
+                resumed[0] += 0 if now else users
+                speed = (done[0] - resumed[0]) / max(perf_counter() - began, 1e-9)
+                left = f", {in_words((total - done[0]) / speed)} left" if speed else ""
+                progress(done[0], total, f"users × passes{left}")
 
         for layer in range(self.layers):
             if checkpoints and (over := checkpoints.states(layer)) is not None:
                 self.states.append(over)
-                advance(self.graph.users)
+                advance(self.graph.users, now=False)
                 continue
             work = _Pass(self, layer, sink, advance, checkpoints)
             state = self.states[layer].copy()
@@ -238,7 +242,7 @@ class _Pass:
         inference: GraphInference,
         layer: int,
         sink: Sink,
-        advance: Callable[[int], None],
+        advance: Callable[..., None],
         checkpoints: InferenceProgress | None,
     ) -> None:
         self.inference, self.layer, self.sink, self.advance = inference, layer, sink, advance
@@ -275,7 +279,7 @@ class _Pass:
         try:
             if self.checkpoints and (saved := self.checkpoints.lane(self.layer, index)):
                 start, state = saved
-                self.advance(start - first)
+                self.advance(start - first, now=False)
             while start < last:
                 if self.failed.is_set():
                     raise Interrupted

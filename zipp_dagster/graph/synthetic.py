@@ -89,7 +89,7 @@ def write_heavy_tailed_graph(
             (high - low, len(FEATURES)), dtype=np.float32
         )
         files["counts"][low:high] = rng.integers(1, 50, high - low)
-        files["first_seen"][low:high] = rng.integers(1.4e9, 1.7e9, high - low)
+        files["first_seen"][low:high] = rng.integers(1_400_000_000, 1_700_000_000, high - low)
         (directory / PARTIAL).write_text(json.dumps(recipe | {"done": stop}))
         progress(stop, users, "users drawn")
     _finish(directory, files["subreddit"], indptr, recipe)
