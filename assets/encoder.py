@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from zipp_dagster.encoder.config import EncoderSettings
@@ -83,13 +84,62 @@ def _images(inputs: Inputs) -> Any:
     return inputs["image_embeddings"].table() if inputs.available("image_embeddings") else None
 
 
+@check("scores_complete")
+def scores_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The candidate has every metric over all links, each finite and within its interval."""
+    from zipp_dagster.encoder.evaluation import METRICS
+
+    rows = [r for r in _table_rows(draft) if r["encoder"] == "candidate" and not r["baseline"]]
+    bad = [f"{r['metric']} ({r['group']})" for r in rows if not r["low"] <= r["value"] <= r["high"]]
+    missing = sorted(set(METRICS) - {r["metric"] for r in rows if r["group"] == "all"})
+    return CheckOutcome(
+        not bad and not missing,
+        f"{len(rows)} scores; without a valid interval: {bad or 'none'}; missing: {missing or 'none'}",
+    )
+
+
+@check("no_target_in_embeddings")
+def no_target_in_embeddings(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """With the held-out links taken out of the graph, users embed as the evaluation embedded them."""
+    from zipp_dagster.encoder.leak_check import largest_change_without_targets
+
+    change = largest_change_without_targets(
+        inputs["gat_checkpoint"].directory,
+        inputs["interaction_graph"].directory,
+        inputs["link_split"].directory,
+        inputs["subreddit_features"].directory,
+    )
+    return CheckOutcome(
+        change <= 1e-5,
+        f"largest change of a user's embedding when held-out links are overwritten: {change:.2g}",
+        {"largest_change": change},
+    )
+
+
+@check("not_below_popularity")
+def not_below_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The candidate is not certainly worse than mere popularity: then its training has failed.
+
+    Whether it is better, by enough to serve, is for `promotion_decision`: among people with two or
+    three communities no encoder may be.
+    """
+    (row,) = [
+        row
+        for row in _table_rows(draft)
+        if (row["encoder"], row["metric"], row["baseline"]) == ("candidate", "mrr", "popularity")
+    ]
+    interval = f"{row['value']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    return CheckOutcome(
+        row["high"] >= 0, f"MRR {interval} against popularity", {"difference": row["value"]}
+    )
+
+
 @check("better_than_popularity", blocking=False)
 def better_than_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """The candidate ranks held-out communities better than their mere popularity does."""
-    rows = _table_rows(draft)
     value = {
         (row["encoder"], row["metric"]): row["value"]
-        for row in rows
+        for row in _table_rows(draft)
         if row["group"] == "all" and row["baseline"] is None
     }
     ours, floor = value["candidate", "mrr"], value["popularity", "mrr"]
@@ -111,7 +161,12 @@ def _table_rows(draft: Draft) -> list[dict[str, Any]]:
     owner=OWNER,
     inputs=[*GRAPH_INPUTS, "gat_checkpoint"],
     optional=["image_embeddings"],
-    checks=[better_than_popularity],
+    checks=[
+        scores_complete,
+        no_target_in_embeddings,
+        not_below_popularity,
+        better_than_popularity,
+    ],
 )
 def gat_evaluation(inputs: Inputs, out: Draft, settings: EncoderSettings) -> Summary:
     """How well the candidate finds held-out communities, for seen and unseen users, by degree.
@@ -162,9 +217,10 @@ def all_encoders_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
 def encoder_ablation(
     inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
 ) -> Summary:
-    """The candidate beside its rivals on one split: popularity, TF-IDF, text, LightGCN, without images.
+    """The candidate beside its rivals on one split, each graph encoder with and without ImageAlign.
 
-    Every rival is tuned or trained with the same budget; whichever wins, the table says so.
+    Popularity, TF-IDF + SVD, TF-IDF + NMI, text, LightGCN, GraphSAGE, GATv2: every one has the same
+    number of tuning runs, which are listed; whichever wins, the table says so.
     """
     import pyarrow.parquet as parquet
 
@@ -184,7 +240,8 @@ def encoder_ablation(
         progress,
     )
     parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
-    return _metrics_summary(result.table.to_pylist(), result.notes, None)
+    summary = _metrics_summary(result.table.to_pylist(), result.notes, None)
+    return replace(summary, tables={**summary.tables, "tuning runs": list(result.tuning)})
 
 
 def _metrics_summary(rows: list[dict[str, Any]], notes: list[str], encoder: str | None) -> Summary:
@@ -278,15 +335,16 @@ def user_embeddings(
 ) -> Summary:
     """All users as vectors of the champion encoder, with the attention on each of their communities.
 
-    One streaming pass over the memory-mapped graph, without torch.
+    Streamed over the memory-mapped graph without torch; a killed run goes on where it was.
     """
-    from zipp_dagster.encoder.inference import embed_all
+    from zipp_dagster.encoder.embedding_files import embed_all
 
     report = embed_all(
         inputs["champion_encoder"].directory,
         inputs["interaction_graph"].directory,
         inputs["subreddit_features"].directory,
         out.directory,
+        out.scratch,
         settings,
         progress,
     )
@@ -313,24 +371,17 @@ def subreddit_embeddings(inputs: Inputs, out: Draft) -> Summary:
 
 @check("rankings_complete")
 def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Ranks start at 1 for every user without a gap, and attention stays within a sum of 1."""
-    import duckdb
+    """Everybody with a community is ranked, from 1 without a gap, and attention sums to 1."""
+    from zipp_dagster.encoder.ranking_check import check_rankings
+    from zipp_dagster.graph.store import InteractionGraph
 
-    from zipp_dagster.platform.contracts import scan
-
-    with duckdb.connect() as connection:
-        users, gaps, heavy = connection.execute(
-            f"""
-            SELECT count(*), count(*) FILTER (first_dot <> 1 OR first_attention <> 1),
-                   count(*) FILTER (attention > 1.01)
-            FROM (SELECT min(dot_rank) AS first_dot, min(attention_rank) AS first_attention,
-                         sum(attention) AS attention
-                  FROM {scan(draft.files())} GROUP BY user_id)
-            """
-        ).fetchall()[0]
+    graph = InteractionGraph.open(inputs["interaction_graph"].directory)
+    faults = check_rankings(draft.path("part-0.parquet"), graph)
     return CheckOutcome(
-        gaps == 0 and heavy == 0,
-        f"{users} users; {gaps} without a first rank; {heavy} with attention above 1",
+        not any(faults.values()),
+        f"{graph.users} users; "
+        + ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in faults.items()),
+        faults,
     )
 
 
@@ -344,7 +395,7 @@ def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
 def community_rankings(
     inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
 ) -> Summary:
-    """Each user's communities ranked by attention and by the final dot product, the top 64 of each.
+    """Each user's communities ranked by attention and by the final dot product, the best of each.
 
     The evidence of a persona is shared out in proportion to one of these rankings.
     """
@@ -355,6 +406,8 @@ def community_rankings(
         inputs["user_embeddings"].directory,
         out.path("part-0.parquet"),
         kept=settings.rankings_kept,
+        block_users=settings.inference_block_users,
+        threads=settings.inference_lanes,
         progress=progress,
     )
     return Summary(rows=report.rows, metadata=dict(report.__dict__))

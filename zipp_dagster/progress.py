@@ -14,3 +14,11 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, note: str = "") -> None:
     """Shows nothing: the default of every domain function."""
+
+
+def in_words(seconds: float) -> str:
+    """A time that is left, as a person says it: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{max(seconds, 0.0):.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

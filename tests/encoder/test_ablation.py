@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from zipp_dagster.encoder.ablation import TRAINED, evaluate_model, mean_interval, run_ablation
+from zipp_dagster.encoder.ablation import TRAINED, evaluate_model, run_ablation
+from zipp_dagster.encoder.comparison import mean_interval
 from zipp_dagster.encoder.retrieval import image_retrieval
-from zipp_dagster.encoder.rivals import text_content, tfidf_svd
+from zipp_dagster.encoder.rivals import text_content, tfidf_nmi, tfidf_svd
 from zipp_dagster.encoder.visual import align_images
 
 
 @pytest.fixture(scope="module")
 def ablation(data, settings, trained, tmp_path_factory):
     return run_ablation(
-        *data.dirs, data.world.image_embeddings, settings, tmp_path_factory.mktemp("ablation"),
+        *data.dirs, data.world.image_embeddings,
+        settings.model_copy(update={"tuning_variants": 1}), tmp_path_factory.mktemp("ablation"),
         trained={"gatv2_imagealign": trained.directory},
     )  # fmt: skip
 
 
 def test_every_encoder_is_in_the_table_with_an_interval(ablation, data):
     rows = [row for row in ablation.table.to_pylist() if row["baseline"] is None]
-    assert {row["encoder"] for row in rows} >= {*TRAINED, "popularity", "tfidf_svd", "text"}
+    direct = {"popularity", "tfidf_svd", "tfidf_nmi", "text"}
+    assert {row["encoder"] for row in rows} >= {*TRAINED, *direct}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     links = {row["links"] for row in rows if (row["group"], row["metric"]) == ("all", "hits10")}
     assert len(links) == 1
@@ -46,9 +51,30 @@ def test_users_find_their_own_images(ablation):
     assert ablation.value("gatv2_imagealign:head", "image_auc", "unseen") > 0.7
 
 
-def test_the_tuning_of_rivals_is_listed(ablation):
-    assert len(ablation.tuning["tfidf_svd"]) >= 6
+def test_every_encoder_has_the_same_number_of_listed_tuning_runs(ablation):
+    counts = Counter(run["encoder"] for run in ablation.tuning)
+    assert set(counts) == {*TRAINED, "tfidf_svd", "tfidf_nmi", "text"}
+    assert set(counts.values()) == {6}
     assert any(note.startswith("tfidf_svd: rank") for note in ablation.notes)
+
+
+def test_trained_encoders_have_two_seeds_and_say_how_far_they_differ(ablation):
+    for row in ablation.table.to_pylist():
+        trained = row["encoder"].removesuffix(":head") in TRAINED
+        assert row["seeds"] == (2 if trained else 1)
+        assert (row["seed_deviation"] is not None) == trained
+
+
+def test_each_encoder_is_paired_with_itself_without_image_align(ablation):
+    for name in ("gatv2", "graphsage", "lightgcn"):
+        with_images, without = (ablation.value(n, "mrr") for n in (f"{name}_imagealign", name))
+        difference = ablation.value(f"{name}_imagealign", "mrr", baseline=name)
+        assert difference == pytest.approx(with_images - without)
+
+
+def test_the_notes_name_the_winner_whoever_it_is(ablation):
+    winner = ablation.winners()["mrr"]
+    assert f"mrr {winner}" in ablation.notes[-1]
 
 
 def test_without_images_the_notes_say_what_is_left_out(data, settings, trained):
@@ -70,9 +96,13 @@ def test_rivals_do_not_read_held_out_edges(data):
     counts[held] = 10_000
     changed = replace(data.graph, counts=counts)
     users = np.arange(50)
-    for fit in (tfidf_svd, lambda g, s: text_content(g, s, data.text)):
-        before, after = (fit(graph, data.split).scores(users) for graph in (data.graph, changed))
-        assert (before == after).all()
+    fits = (tfidf_svd, tfidf_nmi, lambda g, s: text_content(g, s, data.text))
+    for fit in fits:
+        before, after = (
+            [scorer.scores(users) for _, scorer in fit(graph, data.split)]
+            for graph in (data.graph, changed)
+        )
+        assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
 def test_retrieval_without_signal_is_near_one_half_and_perfect_with_the_answer(data):

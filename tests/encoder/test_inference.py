@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zipp_dagster.encoder.config import EncoderSettings
-from zipp_dagster.encoder.inference import GraphInference, embed_all, embed_graph
+from zipp_dagster.encoder.inference import GraphInference, embed_graph
 from zipp_dagster.encoder.inputs import CommunityTensors, MessageTensors
 from zipp_dagster.encoder.model_io import ModelError, load_model
 from zipp_dagster.graph.features import log_share
@@ -70,34 +69,6 @@ def test_new_users_embed_as_in_a_full_run_without_touching_the_rest(model, data)
     sums = np.add.reduceat(attention, data.graph.block(40, 90).indptr[:-1])
     assert sums == pytest.approx(np.ones(50), abs=1e-5)
     assert all((a == b).all() for a, b in zip(before, inference.states, strict=True))
-
-
-def test_the_files_hold_embeddings_and_attention_of_every_user(trained, data, tmp_path):
-    graph_dir, _, features_dir = data.dirs
-    steps = []
-    settings = EncoderSettings(inference_block_users=150)
-    summary = embed_all(
-        trained.directory, graph_dir, features_dir, tmp_path, settings,
-        lambda done, total, note="": steps.append((done, total)),
-    )  # fmt: skip
-    users = np.load(tmp_path / "user_embeddings.npy")
-    attention = np.load(tmp_path / "attention.npy").astype(np.float64)
-    assert users.shape == (data.graph.users, 16)
-    assert users.dtype == np.float16
-    sums = np.add.reduceat(attention, np.asarray(data.graph.indptr[:-1]))
-    assert sums == pytest.approx(np.ones(data.graph.users), abs=2e-3)
-    assert np.load(tmp_path / "states.npy").shape == (3, data.graph.subreddits, 16)
-    assert summary.unknown_subreddits == 0
-    assert steps[-1] == (2 * data.graph.users, 2 * data.graph.users)
-
-
-def test_the_same_run_gives_the_same_bytes(trained, data, tmp_path):
-    graph_dir, _, features_dir = data.dirs
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        embed_all(trained.directory, graph_dir, features_dir, tmp_path / name, EncoderSettings())
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
 def test_communities_unknown_to_the_model_embed_by_their_text(model, data):

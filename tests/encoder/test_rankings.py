@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from zipp_dagster.encoder.config import EncoderSettings
-from zipp_dagster.encoder.inference import embed_all
+from zipp_dagster.encoder.embedding_files import embed_all
 from zipp_dagster.encoder.model_io import ModelError
 from zipp_dagster.encoder.rankings import write_rankings
 
@@ -15,7 +15,8 @@ from zipp_dagster.encoder.rankings import write_rankings
 @pytest.fixture(scope="module")
 def embeddings(trained, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("embeddings")
-    embed_all(trained.directory, data.dirs[0], data.dirs[2], out, EncoderSettings())
+    scratch = tmp_path_factory.mktemp("scratch")
+    embed_all(trained.directory, data.dirs[0], data.dirs[2], out, scratch, EncoderSettings())
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.csv_links import TableError, read_links
 from zipp_dagster.encoder.tables import evaluate_tables
 
-SETTINGS = EncoderSettings(hidden=16, heads=2, users_per_batch=64)
+SETTINGS = EncoderSettings(hidden=16, heads=2, users_per_batch=64, tuning_variants=1)
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -65,19 +66,26 @@ def test_the_document_counts_users_items_links_and_what_was_left_out(planted: di
 
 def test_every_encoder_finds_planted_groups_that_popularity_cannot(planted: dict) -> None:
     rows = {row["encoder"]: row for row in planted["results"]}
-    assert list(rows) == ["popularity", "tfidf_svd", "lightgcn", "gatv2"]
+    trained = ["lightgcn", "graphsage", "gatv2"]
+    assert list(rows) == ["popularity", "tfidf_svd", "tfidf_nmi", *trained]
     for row in rows.values():
         assert list(row) == ["encoder", "hits10", "hits50", "mrr", "seconds"]
         assert 0 < row["mrr"] <= 1 and row["hits10"] <= row["hits50"] and row["seconds"] >= 0
     # Four items of the own group are left, so a rank of at most 4 is certain to be possible.
-    for name in ("tfidf_svd", "lightgcn", "gatv2"):
+    for name in ("tfidf_svd", "tfidf_nmi", *trained):
         assert rows[name]["hits10"] > 0.9
         assert rows[name]["mrr"] > 0.35 > 2 * rows["popularity"]["mrr"]
 
 
+def test_every_encoder_has_the_same_number_of_tuning_runs(planted: dict) -> None:
+    counts = Counter(run["encoder"] for run in planted["tuning"])
+    assert set(counts.values()) == {6}
+    assert len(counts) == 5
+
+
 def test_progress_never_goes_back_and_ends_complete(planted: dict) -> None:
     done = [entry[0] for entry in planted["progress"]]
-    assert done == sorted(done) and planted["progress"][-1] == (400, 400)
+    assert done == sorted(done) and planted["progress"][-1] == (600, 600)
 
 
 def test_counts_of_repeated_rows_are_added_and_a_missing_count_is_one(tmp_path: Path) -> None:

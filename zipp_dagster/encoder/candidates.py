@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zipp_dagster.encoder import rivals
-from zipp_dagster.encoder.ablation import model_scorer
+from zipp_dagster.encoder.comparison import model_scorer
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.evaluation import LinkResults, LinkTask, Scorer, evaluate
 from zipp_dagster.encoder.model_io import load_model

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from zipp_dagster.section import Section
 
-Architecture = Literal["gatv2", "lightgcn"]
+Architecture = Literal["gatv2", "graphsage", "lightgcn"]
 
 
 class EncoderSettings(Section):
@@ -68,7 +68,7 @@ class EncoderSettings(Section):
     validation_every: int = Field(2, ge=1, description="Epochs between two validations.")
     validation_users: int = Field(20_000, ge=10, description="Most users read by a validation.")
     patience: int = Field(
-        12, ge=1, description="Validations without a better score before stopping."
+        8, ge=1, description="Validations without a better score before stopping."
     )
     checkpoint_seconds: float = Field(
         60.0, ge=0.0, description="Seconds between two checkpoints; 0 writes one after every step."
@@ -80,6 +80,16 @@ class EncoderSettings(Section):
         ge=1,
         le=256,
         description="User ranges (threads) of inference; the last bits of the result depend on it.",
+    )
+    tuning_variants: int = Field(
+        2,
+        ge=1,
+        le=4,
+        description="Variants of each encoder that a comparison tries, with 6 popularity weights "
+        "each: the same number for all. For a trained encoder each is a training.",
+    )
+    ablation_seeds: int = Field(
+        2, ge=1, le=20, description="Trainings of each encoder in the ablation, by seed."
     )
     rankings_kept: int = Field(64, ge=1, description="Communities kept per user and ranking.")
     bootstrap: int = Field(1000, ge=10, description="Resamples of users for an interval.")

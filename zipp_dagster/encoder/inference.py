@@ -1,52 +1,37 @@
 """GATv2 over the whole graph: users streamed in CSR order, communities resident, no torch.
 
-What lives here: the passes over the graph, and the files they write. What does not: the loops over
-edges (`kernels`) and the architecture's training form (`gatv2`, which a test holds equal to this).
+What lives here: the passes over the graph. What does not: the loops over edges (`kernels`), the
+files they fill (`embedding_files`), and the architecture's training form (`gatv2`, which a test
+holds equal to this).
 
 Pass l (1 … L) streams all users once: it recomputes h_uˡ⁻¹ from the community states h_s⁰ … h_sˡ⁻²
 and adds each user to the communities' open softmaxes, which then close to h_sˡ. The last pass also
 brings h_uᴸ. Memory: one block of users a lane, and S × width floats a lane and layer.
-
-Layout of an embeddings directory: `user_embeddings.npy` float16 [U, D], `subreddit_embeddings.npy`
-float32 [S, D], `attention.npy` float16 [E] (of each user's edges, sums to 1), `states.npy` float32
-[L+1, S, hidden] (what `embed_users` needs for users who come later), `inference.json`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
-from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import perf_counter
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from numpy.lib.format import open_memmap
 
 from zipp_dagster.encoder import kernels
-from zipp_dagster.encoder.config import EncoderSettings
-from zipp_dagster.encoder.model_io import ModelError, StoredModel, load_model
-from zipp_dagster.graph.features import load_subreddit_text, log_share
+from zipp_dagster.encoder.inference_progress import InferenceProgress, OpenSoftmax
+from zipp_dagster.encoder.model_io import ModelError, StoredModel
+from zipp_dagster.graph.features import log_share
 from zipp_dagster.graph.store import Block, InteractionGraph
-from zipp_dagster.progress import Progress, silent
+from zipp_dagster.progress import Progress, in_words, silent
 
 Sink = Callable[[Block, np.ndarray, np.ndarray], None]
 
 
-@dataclass(frozen=True)
-class InferenceSummary:
-    """What was embedded, for metadata. Times are not part of the files."""
-
-    users: int
-    subreddits: int
-    edges: int
-    dimensions: int
-    unknown_subreddits: int
-    seconds: float
+class Interrupted(Exception):
+    """Another lane failed; this one stopped after its block."""
 
 
 class Layer:
@@ -79,6 +64,12 @@ class Layer:
 def _linear(tensors: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
     weight = np.ascontiguousarray(tensors[f"{name}.weight"].T)
     return weight, tensors[f"{name}.bias"]
+
+
+def _out(tensors: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    # One column more than the stored layer has; what goes there does not come from the states.
+    weight, bias = _linear(tensors, name)
+    return np.pad(weight, ((0, 0), (0, 1))), np.pad(bias, (0, 1))
 
 
 class GraphInference:
@@ -129,72 +120,58 @@ class GraphInference:
         self.projected_text = np.ascontiguousarray(text @ user_in[:, :-1].T)
         self.degree_weight = np.ascontiguousarray(user_in[:, -1])
         self.user_bias = t["user_in.bias"]
-        self.user_out, self.subreddit_out = _linear(t, "user_out"), _linear(t, "subreddit_out")
         share = log_share(self._degree(), graph.users)
+        self.user_out, self.subreddit_out = _out(t, "user_out"), _out(t, "subreddit_out")
+        # The last column: 1 for users, popularity for communities.
+        self.user_out[1][-1] = 1.0
+        self.popularity = t["popularity"] * share
         known = np.concatenate([text, share[:, None]], axis=1)
         weight, bias = _linear(t, "subreddit_in")
         ids = model.aligned_ids(graph.subreddit_names)
         self.unknown = len(set(graph.subreddit_names) - set(model.subreddit_names))
         self.states: list[np.ndarray] = [(known @ weight + bias + ids).astype(np.float32)]
 
-    def run(self, sink: Sink, progress: Progress = silent) -> Float32[np.ndarray, "subreddits dim"]:
+    def run(
+        self,
+        sink: Sink,
+        progress: Progress = silent,
+        checkpoints: InferenceProgress | None = None,
+    ) -> Float32[np.ndarray, "subreddits dim"]:
         """All passes; `sink(block, user embeddings [u, D], attention [e])` gets each block once.
 
-        The sink is called from several threads, never for the same users twice.
+        The sink is called from several threads, never for the same users twice. With checkpoints,
+        a run goes on where the one before was killed, and ends in the same bytes; its sink then
+        gets the blocks of the last pass that are left.
         """
-        done, lock = [0], Lock()
+        done, resumed, lock, began = [0], [0], Lock(), perf_counter()
         total = self.layers * self.graph.users
 
-        def advance(users: int) -> None:
+        def advance(users: int, *, now: bool = True) -> None:
             with lock:
                 done[0] += users
-                progress(done[0], total, "users × passes")
+                resumed[0] += 0 if now else users
+                speed = (done[0] - resumed[0]) / max(perf_counter() - began, 1e-9)
+                left = f", {in_words((total - done[0]) / speed)} left" if speed else ""
+                progress(done[0], total, f"users × passes{left}")
 
         for layer in range(self.layers):
-            last = layer == self.layers - 1
-            sources = self._user_sources(layer + 1 if last else layer)
-            side = self.to_subreddit[layer]
-            target = side.project_target(self.states[layer])
-
-            def lane(
-                bounds: tuple[int, int],
-                layer: int = layer,
-                last: bool = last,
-                sources: list[np.ndarray] = sources,
-                target: np.ndarray = target,
-                side: Layer = side,
-            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-                open_state = kernels.open_softmax(self.graph.subreddits, self.heads, self.hidden)
-                for start in range(bounds[0], bounds[1], self.block_users):
-                    stop = min(start + self.block_users, bounds[1])
-                    block = self.graph.block(start, stop, self.keep)
-                    user, _ = self._embed_block(block, sources, layer)
-                    kernels.subreddit_messages(
-                        block.indptr,
-                        block.subreddit,
-                        block.features,
-                        side.project_source(user),
-                        target,
-                        side.edge_weight,
-                        side.attention,
-                        self.heads,
-                        *open_state,
-                    )
-                    if last:
-                        user, alpha = self._user_layer(block, user, sources[layer], layer)
-                        sink(block, user @ self.user_out[0] + self.user_out[1], alpha)
-                    advance(stop - start)
-                return open_state
-
-            if len(self.ranges) == 1:
-                parts = [lane(self.ranges[0])]
-            else:
-                with ThreadPoolExecutor(len(self.ranges)) as pool:
-                    parts = list(pool.map(lane, self.ranges))
+            if checkpoints and (over := checkpoints.states(layer)) is not None:
+                self.states.append(over)
+                advance(self.graph.users, now=False)
+                continue
+            work = _Pass(self, layer, sink, advance, checkpoints)
             state = self.states[layer].copy()
-            side.finish(state, kernels.merge_softmax(parts))
+            work.side.finish(state, kernels.merge_softmax(work.lanes()))
             self.states.append(state)
-        return self.states[-1] @ self.subreddit_out[0] + self.subreddit_out[1]
+            if checkpoints and layer < self.layers - 1:
+                checkpoints.save_states(layer, state)
+        return self.subreddits()
+
+    def subreddits(self) -> Float32[np.ndarray, "subreddits dim"]:
+        """Community embeddings, from the states after the last pass."""
+        out = self.states[-1] @ self.subreddit_out[0] + self.subreddit_out[1]
+        out[:, -1] = self.popularity
+        return out
 
     def embed_users(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """Embed any block of users from the present community states; those do not change.
@@ -257,6 +234,86 @@ class GraphInference:
         return degree
 
 
+class _Pass:
+    """One pass over all users, lane by lane."""
+
+    def __init__(
+        self,
+        inference: GraphInference,
+        layer: int,
+        sink: Sink,
+        advance: Callable[..., None],
+        checkpoints: InferenceProgress | None,
+    ) -> None:
+        self.inference, self.layer, self.sink, self.advance = inference, layer, sink, advance
+        self.checkpoints, self.failed = checkpoints, Event()
+        self.last = layer == inference.layers - 1
+        self.sources = inference._user_sources(layer + 1 if self.last else layer)
+        self.side = inference.to_subreddit[layer]
+        self.target = self.side.project_target(inference.states[layer])
+
+    def lanes(self) -> list[OpenSoftmax]:
+        """The open softmaxes of all lanes, each lane in a thread."""
+        count = len(self.inference.ranges)
+        if count == 1:
+            return [self.lane(0)]
+        with ThreadPoolExecutor(count) as pool:
+            futures = [pool.submit(self.lane, index) for index in range(count)]
+            try:
+                wait(futures)
+            finally:
+                # After an interrupt too: else leaving the pool would wait for all users.
+                self.failed.set()
+        for future in futures:
+            error = future.exception()
+            if error is not None and not isinstance(error, Interrupted):
+                raise error
+        return [future.result() for future in futures]
+
+    def lane(self, index: int) -> OpenSoftmax:
+        """Stream one lane's users into open softmaxes, which come back."""
+        whole = self.inference
+        first, last = whole.ranges[index]
+        state = kernels.open_softmax(whole.graph.subreddits, whole.heads, whole.hidden)
+        start = first
+        try:
+            if self.checkpoints and (saved := self.checkpoints.lane(self.layer, index)):
+                start, state = saved
+                self.advance(start - first, now=False)
+            while start < last:
+                if self.failed.is_set():
+                    raise Interrupted
+                stop = min(start + whole.block_users, last)
+                self._block(start, stop, state)
+                self.advance(stop - start)
+                start = stop
+                if self.checkpoints and self.checkpoints.due(index):
+                    self.checkpoints.save_lane(self.layer, index, start, state)
+        except BaseException:
+            self.failed.set()
+            raise
+        return state
+
+    def _block(self, start: int, stop: int, state: OpenSoftmax) -> None:
+        whole, side = self.inference, self.side
+        block = whole.graph.block(start, stop, whole.keep)
+        user, _ = whole._embed_block(block, self.sources, self.layer)
+        kernels.subreddit_messages(
+            block.indptr,
+            block.subreddit,
+            block.features,
+            side.project_source(user),
+            self.target,
+            side.edge_weight,
+            side.attention,
+            whole.heads,
+            *state,
+        )
+        if self.last:
+            user, alpha = whole._user_layer(block, user, self.sources[self.layer], self.layer)
+            self.sink(block, user @ whole.user_out[0] + whole.user_out[1], alpha)
+
+
 def _lanes(graph: InteractionGraph, lanes: int) -> list[tuple[int, int]]:
     """Contiguous user ranges with about the same number of edges."""
     cuts = np.searchsorted(graph.indptr, np.linspace(0, graph.edges, lanes + 1)[1:-1])
@@ -274,63 +331,3 @@ def embed_graph(
         users[block.start : block.stop] = embeddings
 
     return users, inference.run(sink)
-
-
-def embed_all(
-    model_dir: Path,
-    graph_dir: Path,
-    features_dir: Path,
-    out_dir: Path,
-    settings: EncoderSettings,
-    progress: Progress = silent,
-) -> InferenceSummary:
-    """Embed every user and community of a graph and keep each edge's attention.
-
-    Writes the embeddings directory described above.
-
-    Raises:
-        GraphError: a damaged graph or features file.
-        ModelError: a damaged model, or one that does not fit, or an embedding that is not finite.
-    """
-    began = perf_counter()
-    graph = InteractionGraph.open(graph_dir)
-    text = load_subreddit_text(features_dir, graph)
-    inference = GraphInference(
-        load_model(model_dir),
-        graph,
-        text,
-        block_users=settings.inference_block_users,
-        lanes=settings.inference_lanes,
-    )
-    width = inference.hidden
-    users = open_memmap(
-        out_dir / "user_embeddings.npy", mode="w+", dtype=np.float16, shape=(graph.users, width)
-    )
-    attention = open_memmap(
-        out_dir / "attention.npy", mode="w+", dtype=np.float16, shape=(graph.edges,)
-    )
-
-    def sink(block: Block, embeddings: np.ndarray, alpha: np.ndarray) -> None:
-        narrow = embeddings.astype(np.float16)
-        if not np.isfinite(narrow).all():
-            raise ModelError(
-                f"An embedding of users {block.start} to {block.stop} does not fit float16; "
-                f"the model in {model_dir} has diverged: train it again with a lower encoder.lr."
-            )
-        users[block.start : block.stop] = narrow
-        attention[graph.indptr[block.start] : graph.indptr[block.stop]] = alpha
-
-    subreddits = inference.run(sink, progress)
-    users.flush()
-    attention.flush()
-    np.save(out_dir / "subreddit_embeddings.npy", subreddits)
-    np.save(out_dir / "states.npy", np.stack(inference.states))
-    sizes = {
-        "users": graph.users,
-        "subreddits": graph.subreddits,
-        "edges": graph.edges,
-        "dimensions": width,
-        "unknown_subreddits": inference.unknown,
-    }
-    (out_dir / "inference.json").write_text(json.dumps(sizes, indent=1) + "\n")
-    return InferenceSummary(**sizes, seconds=perf_counter() - began)

@@ -15,6 +15,7 @@ from torch import nn
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.gatv2 import GATv2Encoder
+from zipp_dagster.encoder.graphsage import GraphSAGE
 from zipp_dagster.encoder.inputs import CommunityTensors, MessageTensors
 from zipp_dagster.encoder.lightgcn import LightGCN
 from zipp_dagster.encoder.model_io import ModelConfig, ModelError, StoredModel
@@ -34,6 +35,15 @@ def build(config: ModelConfig, dropout: float = 0.0, id_dropout: float = 0.0) ->
             dropout,
             id_dropout,
         )
+    if config.architecture == "graphsage":
+        return GraphSAGE(
+            config.subreddits,
+            config.text_dim,
+            config.hidden,
+            config.layers,
+            dropout,
+            id_dropout,
+        )
     if config.architecture == "lightgcn":
         return LightGCN(config.subreddits, config.hidden, config.layers)
     raise ModelError(f"encoder architecture {config.architecture!r} is unknown.")
@@ -47,7 +57,14 @@ def embedding_width(config: ModelConfig) -> int:
 def training_record(settings: EncoderSettings) -> dict[str, object]:
     """The settings that shaped a model, for its config.json."""
     return settings.model_dump(
-        exclude={"inference_block_users", "inference_lanes", "rankings_kept", "bootstrap"}
+        exclude={
+            "inference_block_users",
+            "inference_lanes",
+            "rankings_kept",
+            "bootstrap",
+            "tuning_variants",
+            "ablation_seeds",
+        }
     )
 
 

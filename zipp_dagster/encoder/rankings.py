@@ -11,7 +11,10 @@ ranking is complete down to `kept`, and the other rank of a row may be beyond it
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,14 @@ SCHEMA = pa.schema(
 )
 
 
+# Where the file's own metadata says how many of each ranking it holds.
+KEPT = b"zipp_ranks_kept"
+
+
+class RankingError(ValueError):
+    """A rankings file does not say what is needed to check it."""
+
+
 @dataclass(frozen=True)
 class RankingSummary:
     """Sizes, and how far the two rankings agree."""
@@ -55,12 +66,13 @@ def write_rankings(
     *,
     kept: int = 64,
     block_users: int = 50_000,
+    threads: int = 2,
     progress: Progress = silent,
 ) -> RankingSummary:
     """Write community_rankings, block by block, in the order of user ids and communities.
 
-    The summary's `largest_attention_error` is the largest distance of a user's stored (float16)
-    attention from a sum of 1, before it is normalised.
+    The bytes do not depend on `threads`. The summary's `largest_attention_error` is the largest
+    distance of a user's stored (float16) attention from a sum of 1, before it is normalised.
 
     Raises:
         GraphError: damaged files, or embeddings of another graph.
@@ -77,43 +89,26 @@ def write_rankings(
     shape = (graph.users, subreddits.shape[1])
     users = load_array(embeddings_dir / "user_embeddings.npy", (np.float16,), shape)
     attention = load_array(embeddings_dir / "attention.npy", (np.float16,), (graph.edges,))
-    rarity = np.log((1.0 + graph.users) / (1.0 + graph.subreddit_degree))
-    names = pa.array(graph.subreddit_names, pa.string())
-
+    work = _Ranker(graph, users, subreddits, attention, kept)
     rows = same = 0
     error = 0.0
     # Without the Arrow schema in the file, every reader sees a plain string column.
-    with pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer:
-        for start, stop in graph.blocks(block_users):
-            block = graph.block(start, stop)
-            dot = kernels.edge_slots(block.indptr)
-            dense = np.ascontiguousarray(users[start:stop], dtype=np.float32)
-            kernels.row_products(block.indptr, block.subreddit, dense, subreddits, dot)
-            weight, off = _normalised(attention, block)
-            error = max(error, off)
-            by_attention = _ranks(block, weight)
-            by_dot = _ranks(block, dot.astype(np.float64))
-            keep = (by_attention <= kept) | (by_dot <= kept)
-            same += int(((by_attention == 1) & (by_dot == 1)).sum())
-            owner = np.repeat(np.asarray(graph.user_ids[start:stop]), np.diff(block.indptr))
-            count = graph.counts[graph.indptr[start] : graph.indptr[stop]].astype(np.int64)
-            index = pa.array(block.subreddit[keep])
-            batch = pa.record_batch(
-                [
-                    pa.array(owner[keep]),
-                    pa.DictionaryArray.from_arrays(index, names),
-                    pa.array(weight[keep]),
-                    pa.array(dot[keep].astype(np.float64)),
-                    pa.array((np.log1p(count) * rarity[block.subreddit])[keep]),
-                    pa.array(count[keep]),
-                    pa.array(by_attention[keep]),
-                    pa.array(by_dot[keep]),
-                ],
-                schema=SCHEMA,
-            )
-            writer.write_batch(batch)
-            rows += batch.num_rows
-            progress(stop, graph.users, "users ranked")
+    with (
+        pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        writer.add_key_value_metadata({KEPT: str(kept).encode()})
+        ranges = iter(graph.blocks(block_users))
+        # A few blocks ahead of the writer, never all of them.
+        ahead = deque(pool.submit(work.block, *bounds) for bounds in islice(ranges, threads + 1))
+        while ahead:
+            ranked = ahead.popleft().result()
+            ahead.extend(pool.submit(work.block, *bounds) for bounds in islice(ranges, 1))
+            writer.write_batch(ranked.rows)
+            rows += ranked.rows.num_rows
+            same += ranked.same_first
+            error = max(error, ranked.error)
+            progress(ranked.stop, graph.users, "users ranked")
     return RankingSummary(
         users=graph.users,
         rows=rows,
@@ -121,6 +116,63 @@ def write_rankings(
         largest_attention_error=error,
         same_first=same / graph.users,
     )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One block's rows and figures."""
+
+    stop: int
+    rows: pa.RecordBatch
+    same_first: int
+    error: float
+
+
+class _Ranker:
+    """Ranks one block of users after another, in any thread."""
+
+    def __init__(
+        self,
+        graph: InteractionGraph,
+        users: np.ndarray,
+        subreddits: np.ndarray,
+        attention: np.ndarray,
+        kept: int,
+    ) -> None:
+        self.graph, self.users, self.subreddits = graph, users, subreddits
+        self.attention, self.kept = attention, kept
+        self.rarity = np.log((1.0 + graph.users) / (1.0 + graph.subreddit_degree))
+        self.names = pa.array(graph.subreddit_names, pa.string())
+
+    def block(self, start: int, stop: int) -> _Ranked:
+        """The kept rows of the users `start:stop`."""
+        graph = self.graph
+        block = graph.block(start, stop)
+        dot = kernels.edge_slots(block.indptr)
+        dense = np.ascontiguousarray(self.users[start:stop], dtype=np.float32)
+        kernels.row_products(block.indptr, block.subreddit, dense, self.subreddits, dot)
+        weight, error = _normalised(self.attention, block)
+        by_attention, by_dot = _ranks(block, weight), _ranks(block, dot.astype(np.float64))
+        keep = np.flatnonzero((by_attention <= self.kept) | (by_dot <= self.kept))
+        owner = np.repeat(np.asarray(graph.user_ids[start:stop]), np.diff(block.indptr))
+        count = graph.counts[graph.indptr[start] : graph.indptr[stop]][keep].astype(np.int64)
+        index = block.subreddit[keep]
+        columns = [
+            pa.array(owner[keep]),
+            pa.DictionaryArray.from_arrays(pa.array(index), self.names),
+            pa.array(weight[keep]),
+            pa.array(dot[keep].astype(np.float64)),
+            pa.array(np.log1p(count) * self.rarity[index]),
+            pa.array(count),
+            pa.array(by_attention[keep]),
+            pa.array(by_dot[keep]),
+        ]
+        return _Ranked(
+            stop,
+            pa.record_batch(columns, schema=SCHEMA),
+            int(((by_attention == 1) & (by_dot == 1)).sum()),
+            error,
+        )
 
 
 def _normalised(attention: np.ndarray, block: Block) -> tuple[np.ndarray, float]:

@@ -9,10 +9,12 @@ the CSV (`csv_links`), the encoders, and how links are ranked (`evaluation`).
   that are not links of it. Each is ranked among all items that the user does not have in training.
 - One random link of up to `VALIDATION_USERS` users is held out of training, for early stopping and
   tuning. For the test all encoders read the whole training file again.
-- Items have no text. LightGCN reads none. GATv2's features of an item are the vector that this
-  LightGCN learned for it (of the training links, validation left out), centred and of unit length:
-  a GATv2 that has nothing but id vectors takes an order of magnitude longer to get beyond
-  popularity. So its time includes LightGCN's. ImageAlign is off.
+- Every encoder has the same number of tuning runs: `encoder.tuning_variants` variants with each
+  popularity weight (`tuning`). The runs are in the result.
+- Items have no text. What stands in for it are the top singular vectors of the TF-IDF table (of the
+  training links, validation left out), centred and of unit length: a graph encoder then starts
+  from which items occur together, where id vectors alone would have to find that from a few links an
+  item. LightGCN reads none. ImageAlign is off.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from zipp_dagster.encoder import rivals
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
 from zipp_dagster.encoder.csv_links import Links, TableError, read_links
 from zipp_dagster.encoder.evaluation import LinkTask, Scorer, evaluate
+from zipp_dagster.encoder.tuning import TuningRun, tune
+from zipp_dagster.encoder.variants import training_variants
 from zipp_dagster.graph.split import MESSAGE, SEEN, TEST, VALIDATION, LinkSplit
 from zipp_dagster.graph.store import InteractionGraph
 from zipp_dagster.progress import Progress, silent
@@ -46,25 +50,27 @@ METRICS = ("hits10", "hits50", "mrr")
 # many batches gets some passes all the same.
 STEPS, PASSES = 1_200, 8
 VALIDATIONS, PATIENCE = 20, 5
+TEXT_RANK = 64
 
 
 def evaluate_tables(
     train_file: Path, test_file: Path, settings: EncoderSettings, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Fit popularity, TF-IDF + SVD, GATv2 and LightGCN on one table and score another's new links.
+    """Fit every encoder that needs no text or images on a table, and score another's new links.
 
     Args:
         train_file: CSV with a header; columns user and item (any strings), optionally count (a
             positive number, 1 where the column is missing), in any order; others are ignored.
         test_file: the same; its counts are not read into the scores.
-        settings: of the trained encoders; only how long they train (epochs, validation_every,
-            patience) follows from the size of the table instead.
+        settings: of the trained encoders and the tuning; only how long they train (epochs,
+            validation_every, patience) follows from the size of the table instead.
         progress: told hundredths of an encoder.
 
     Returns:
         `users`, `items`, `train_links`, `test_links`, `dropped` (rows left out or merged, by
-        reason) and `results`: one `{encoder, hits10, hits50, mrr, seconds}` an encoder; the
-        seconds are fitting, tuning and scoring.
+        reason), `results`: one `{encoder, hits10, hits50, mrr, seconds}` an encoder, where the
+        seconds are fitting, tuning and scoring; and `tuning`: one `{encoder, variant,
+        popularity_weight, validation_mrr}` a run.
 
     Raises:
         TableError: a file that is no such table (naming file and line), or nothing to fit or rank.
@@ -87,7 +93,7 @@ def evaluate_tables(
         )
     with tempfile.TemporaryDirectory(prefix="zipp-tables-") as folder:
         data = _Data.build(Path(folder), train, test.pairs[new], settings, train_file)
-        results = data.results(settings, progress)
+        results, tuning = data.results(settings, progress)
     return {
         "users": len(train.users),
         "items": len(train.items),
@@ -95,6 +101,7 @@ def evaluate_tables(
         "test_links": int(new.sum()),
         "dropped": dropped,
         "results": results,
+        "tuning": tuning,
     }
 
 
@@ -132,61 +139,94 @@ class _Data:
         np.save(folder / "split" / "user_roles.npy", everyone)
         return cls(folder, graph, tuning, final)
 
-    def results(self, settings: EncoderSettings, progress: Progress) -> list[dict[str, Any]]:
-        """One row an encoder."""
+    def results(
+        self, settings: EncoderSettings, progress: Progress
+    ) -> tuple[list[dict[str, Any]], list[TuningRun]]:
+        """One row an encoder, and all tuning runs."""
         task = LinkTask.of(self.graph, self.final)
         block = int(np.clip(SCORES_AT_ONCE // self.graph.subreddits, 16, 2_048))
         own = _schedule(settings, self.graph.users)
-        fitted: dict[str, Callable[[Progress], Scorer]] = {
-            "popularity": lambda _: rivals.popularity(self.graph, self.final),
-            "tfidf_svd": lambda _: self._svd(),
+        fitted: dict[str, Callable[[Progress], tuple[Scorer, list[TuningRun]]]] = {
+            "popularity": lambda _: (rivals.popularity(self.graph, self.final), []),
+            "tfidf_svd": lambda _: self._direct(rivals.tfidf_svd, rivals.RANKS, settings),
+            "tfidf_nmi": lambda _: self._direct(rivals.tfidf_nmi, rivals.NEIGHBOURS, settings),
             "lightgcn": lambda told: self._trained("lightgcn", own, told),
+            "graphsage": lambda told: self._trained("graphsage", own, told),
             "gatv2": lambda told: self._trained("gatv2", own, told),
         }
         rows: list[dict[str, Any]] = []
+        tuning: list[TuningRun] = []
         for place, (name, fit) in enumerate(fitted.items()):
             started = perf_counter()
-            scorer = fit(_part_of(progress, place, len(fitted), name))
+            scorer, runs = fit(_part_of(progress, place, len(fitted), name))
             scores = evaluate(scorer, task, seed=settings.seed, block_links=block)
             row: dict[str, Any] = {"encoder": name}
             row |= {metric: scores.mean(metric) for metric in METRICS}
             rows.append(row | {"seconds": round(perf_counter() - started, 2)})
+            tuning += runs
             progress(100 * (place + 1), 100 * len(fitted), name)
-        rows[3]["seconds"] = round(rows[2]["seconds"] + rows[3]["seconds"], 2)
-        return rows
+        return rows, tuning
 
-    def _svd(self) -> Scorer:
-        tuned = rivals.tfidf_svd(self.graph, self.tuning)
-        return rivals.refitted_svd(tuned, self.graph, self.final)
+    def _direct(
+        self,
+        fit: Callable[[InteractionGraph, LinkSplit, tuple[int, ...]], rivals.Variants],
+        sizes: tuple[int, ...],
+        settings: EncoderSettings,
+    ) -> tuple[Scorer, list[TuningRun]]:
+        sizes = sizes[: settings.tuning_variants]
+        tuned = tune(fit(self.graph, self.tuning, sizes), self.graph, self.tuning)
+        ((_, again),) = fit(self.graph, self.final, (sizes[tuned.variant],))
+        return tuned.refitted(again, self.graph, self.final), tuned.runs
 
     def _trained(
         self, architecture: Architecture, settings: EncoderSettings, progress: Progress
-    ) -> Scorer:
+    ) -> tuple[Scorer, list[TuningRun]]:
         # Here, not above: these import torch, which a wrong CSV should not have to wait for.
-        from zipp_dagster.encoder.ablation import model_scorer
+        from zipp_dagster.encoder.comparison import model_scorer
         from zipp_dagster.encoder.model_io import load_model
         from zipp_dagster.encoder.training import train
+
+        features, text = self._features(architecture)
+        variants: list[tuple[str, Scorer]] = []
+        chosen = training_variants(settings, settings.tuning_variants)
+        for number, (description, own) in enumerate(chosen):
+            out = self.folder / f"{architecture}.{number}"
+            scratch = self.folder / f"{architecture}.{number}.unfinished"
+            out.mkdir()
+            scratch.mkdir()
+            train(
+                self.folder / "graph", self.folder / "split", features, None, own, out, scratch,
+                _part_of(progress, number, len(chosen), ""), architecture=architecture,
+            )  # fmt: skip
+            scorer = model_scorer(
+                architecture, load_model(out), self.graph, self.tuning, text, settings
+            )
+            variants.append((description, scorer))
+        tuned = tune(variants, self.graph, self.tuning)
+        best = load_model(self.folder / f"{architecture}.{tuned.variant}")
+        final = model_scorer(architecture, best, self.graph, self.final, text, settings)
+        return tuned.refitted(final, self.graph, self.final), tuned.runs
+
+    def _features(self, architecture: Architecture) -> tuple[Path, Float32[np.ndarray, "items k"]]:
+        """What stands in for the items' text; made once."""
         from zipp_dagster.graph.features import (
             build_subreddit_features,
             load_subreddit_text,
             write_no_text,
         )
 
-        out, features = self.folder / architecture, self.folder / f"{architecture}.features"
-        scratch = self.folder / f"{architecture}.unfinished"
-        for folder in (out, features, scratch):
+        kind = "no_text" if architecture == "lightgcn" else "svd"
+        folder = self.folder / f"features.{kind}"
+        if not folder.exists():
             folder.mkdir()
-        if architecture == "gatv2":
-            learned = load_model(self.folder / "lightgcn").tensors["subreddit_id.weight"]
-            build_subreddit_features(self.graph, self.graph.subreddit_names, learned, features)
-        else:
-            write_no_text(self.graph, features)
-        train(
-            self.folder / "graph", self.folder / "split", features, None, settings, out, scratch,
-            progress, architecture=architecture,
-        )  # fmt: skip
-        text = load_subreddit_text(features, self.graph)
-        return model_scorer(architecture, load_model(out), self.graph, self.final, text, settings)
+            if kind == "no_text":
+                write_no_text(self.graph, folder)
+            else:
+                vectors = rivals.svd_basis(
+                    rivals.tfidf_profiles(self.graph, self.tuning), TEXT_RANK
+                )
+                build_subreddit_features(self.graph, self.graph.subreddit_names, vectors, folder)
+        return folder, load_subreddit_text(folder, self.graph)
 
 
 def _schedule(settings: EncoderSettings, users: int) -> EncoderSettings:

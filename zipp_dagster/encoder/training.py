@@ -28,7 +28,7 @@ from zipp_dagster.encoder.config import Architecture, EncoderSettings
 from zipp_dagster.encoder.inputs import MessageTensors
 from zipp_dagster.encoder.model_io import save_model
 from zipp_dagster.encoder.training_setup import TrainingRun
-from zipp_dagster.progress import Progress, silent
+from zipp_dagster.progress import Progress, in_words, silent
 
 HistoryRow = dict[str, float]
 Log = Callable[[HistoryRow], None]
@@ -152,8 +152,9 @@ def _loop(
         if state.step % batches == 0:
             if (epoch + 1) % settings.validation_every == 0 or state.step == total:
                 best = _validate(run, state, rate, best, log)
+            left = (total - state.step) * (perf_counter() - began) / (state.step - first)
             note = f"epochs, best hits@{settings.validation_k} {max(state.best, 0.0):.3f}"
-            progress(epoch + 1, settings.epochs, note)
+            progress(epoch + 1, settings.epochs, f"{note}, at most {in_words(left)} left")
         if monotonic() - saved >= settings.checkpoint_seconds:
             save_checkpoint(scratch_dir, fingerprint, asdict(state), run.module, optimizer, best)
             saved = monotonic()
