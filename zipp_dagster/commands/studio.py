@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,31 +40,31 @@ def studio(host: str | None, port: int | None) -> None:
     store = open_store(platform)
     add_starter_study(store)
     app = create_app(platform, store)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on port {port} of {host} ({error.strerror}): set ZIPP_STUDIO__PORT"
+        ) from error
     # Proxy headers are believed from loopback only, which is where a proxy on this machine is.
-    server = _Server(
-        uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
-    )
-    server.run()
-    if not server.started:
-        raise click.ClickException(f"port {port} of {host} is in use: set ZIPP_STUDIO__PORT")
+    config = uvicorn.Config(app, log_level="warning", server_header=False)
+    _announcing(config, listening).run(sockets=[listening])
 
 
-def _announce(server: Any) -> None:
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"studio  http://{shown}:{port}  Personalise, Study, Results; Ctrl-C stops it")
-
-
-def _Server(config: Any) -> Any:
+def _announcing(config: Any, listening: socket.socket) -> Any:
+    """A server that says its address once it answers."""
     import uvicorn
 
-    class Announcing(uvicorn.Server):
+    class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
-            if self.started:
-                _announce(self)
+            host, port = listening.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            rooms = "Personalise, Study, Results"
+            click.echo(f"studio  http://{shown}:{port}  {rooms}; Ctrl-C stops it")
 
-    return Announcing(config)
+    return Server(config)
 
 
 @click.group()

@@ -41,6 +41,7 @@ class Studio:
     store: Store
     artist: Artist
     predrawer: Predrawer = field(init=False)
+    results: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.predrawer = Predrawer(self.store, self.artist, guess=self.guess)

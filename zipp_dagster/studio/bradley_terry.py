@@ -68,7 +68,7 @@ def strengths(
     if len(people) > 1:
         drawn = np.concatenate([*resample_counts(len(people), Bootstrap(_REPLICATES, seed=seed))])
         totals = np.tensordot(drawn, wins, axes=1)
-        rates = np.stack([_fit(one, compared) for one in totals])
+        rates = _fit(totals, compared)
     found = []
     for i, method in enumerate(methods):
         if rates is None:
@@ -80,13 +80,14 @@ def strengths(
 
 
 def _fit(wins: NDArray[np.float64], compared: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Win rates [..., methods] against the average method, of win counts [..., methods, methods]."""
     wins = wins + PRIOR * compared
-    games = wins + wins.T
-    p = np.ones(len(wins))
+    games = wins + np.swapaxes(wins, -1, -2)
+    p = np.ones(wins.shape[:-1])
     for _ in range(_SWEEPS):
-        p = wins.sum(1) / (games / (p[:, None] + p[None, :])).sum(1)
-        p /= np.exp(np.log(p).mean())
-    # The geometric mean is the average method, of strength one.
+        p = wins.sum(-1) / (games / (p[..., :, None] + p[..., None, :])).sum(-1)
+        # The geometric mean is the average method, of strength one.
+        p /= np.exp(np.log(p).mean(-1, keepdims=True))
     return p / (p + 1)
 
 
