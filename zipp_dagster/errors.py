@@ -24,8 +24,8 @@ def known_errors() -> tuple[type[Exception], ...]:
     from zipp_dagster.reddit.erasure import ErasureError
     from zipp_dagster.reddit.pseudonyms import PseudonymKeyError
     from zipp_dagster.settings import SettingsError
+    from zipp_dagster.studio.records import NotYours
     from zipp_dagster.studio.safety import Refused
-    from zipp_dagster.studio.store import NotYours
     from zipp_dagster.studio.study import StudyError
     from zipp_dagster.zipbench.preferences import VotesError
 

@@ -18,8 +18,9 @@ from starlette.testclient import TestClient
 from tests.personal.people import ANA, a_platform, publish
 from zipp_dagster.studio.app import create_app
 from zipp_dagster.studio.artist import Artist
+from zipp_dagster.studio.records import Picture
 from zipp_dagster.studio.sketches import PairRequest, Sketch
-from zipp_dagster.studio.store import Picture, Store
+from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig
 
 HOST = "http://127.0.0.1:8765"

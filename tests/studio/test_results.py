@@ -5,8 +5,8 @@ import pytest
 from tests.studio.conftest import prefers, take_part
 from zipp_dagster.studio import rating_store
 from zipp_dagster.studio.quality import study_checks, with_flags
+from zipp_dagster.studio.records import NotYours
 from zipp_dagster.studio.results import rating_results, study_results
-from zipp_dagster.studio.store import NotYours
 from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.zipbench.config import ZipbenchSettings
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.studio.conftest import png
 from zipp_dagster.studio.config import RaterSettings
+from zipp_dagster.studio.records import Picture
 from zipp_dagster.studio.simulated import (
     RatedPair,
     choice_of,
@@ -12,7 +13,6 @@ from zipp_dagster.studio.simulated import (
     recovered,
     simulate_study,
 )
-from zipp_dagster.studio.store import Picture
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 OWN = ("zipp_0shot", "mismatched")

@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 
 from tests.studio.conftest import png, prefers, take_part
 from zipp_dagster.studio import tables as t
-from zipp_dagster.studio.store import NotYours, Picture, Store, StudyFull
+from zipp_dagster.studio.records import NotYours, Picture, StudyFull
+from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig, StudyError
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 
 from zipp_dagster.studio import tables as t
 from zipp_dagster.studio.database import insert_once
-from zipp_dagster.studio.store import NotYours, Store
+from zipp_dagster.studio.records import NotYours
+from zipp_dagster.studio.store import Store
 
 DIMENSIONS = ("accuracy", "coherence", "completeness")
 

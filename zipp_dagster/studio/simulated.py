@@ -25,7 +25,8 @@ from zipp_dagster.studio.config import RaterSettings
 from zipp_dagster.studio.pairs import BROKEN, PlannedPair
 from zipp_dagster.studio.pictures import broken, without_metadata
 from zipp_dagster.studio.quality import with_flags
-from zipp_dagster.studio.store import Participant, Picture, Store
+from zipp_dagster.studio.records import Participant, Picture
+from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, win_rates

@@ -15,7 +15,7 @@ from typing import Any
 
 from zipp_dagster.studio.pairs import BROKEN
 from zipp_dagster.studio.pictures import broken, without_metadata
-from zipp_dagster.studio.store import Picture
+from zipp_dagster.studio.records import Picture
 
 
 @dataclass(frozen=True)

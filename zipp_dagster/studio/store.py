@@ -11,7 +11,7 @@ import json
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,54 +21,13 @@ from sqlalchemy.exc import IntegrityError
 from zipp_dagster.studio import tables as t
 from zipp_dagster.studio.database import READING, insert_once, open_database
 from zipp_dagster.studio.pairs import PlannedPair, plan_pairs
+from zipp_dagster.studio.records import NotYours, Participant, Picture, Shown, StudyFull
 from zipp_dagster.studio.study import StudyConfig, StudyError, checked_study
 
 CHOICES = ("left", "right", "tie")
 TOO_FAST = "too_fast"
 ABSENCE_S = 1800.0
 """After such a pause a pair's clock starts again: the participant had left."""
-
-
-class StudyFull(StudyError):
-    """As many people as the study wants take part already."""
-
-
-class NotYours(LookupError):
-    """No such thing, or not this participant's: the same answer for both."""
-
-
-@dataclass(frozen=True)
-class Participant:
-    """Who takes part: `id` is the pseudonym under which votes are exported."""
-
-    id: str
-    study: str
-    intake: dict[str, Any]
-    persona_text: str
-    simulated: bool
-    finished_at: str | None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One side as drawn, and what drew it: method, prompt, model, persona, seed."""
-
-    png: bytes
-    audit: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a participant sees next: `state` is pair, drawing or done."""
-
-    state: str
-    number: int
-    total: int
-    pair: str | None = None
-    prompt: str | None = None
-    left: str | None = None
-    right: str | None = None
-    upcoming: tuple[str, ...] = ()
 
 
 def _utc() -> datetime:

@@ -20,8 +20,8 @@ from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zipp_dagster.studio.artist import Busy
+from zipp_dagster.studio.records import NotYours, StudyFull
 from zipp_dagster.studio.safety import Refused
-from zipp_dagster.studio.store import NotYours, StudyFull
 
 FOLDER = Path(__file__).parent
 MOST_BODY = 32 * 1024

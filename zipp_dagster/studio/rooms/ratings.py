@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from zipp_dagster.studio import rating_store
+from zipp_dagster.studio.records import NotYours
 from zipp_dagster.studio.safety import Refused
-from zipp_dagster.studio.store import NotYours
 from zipp_dagster.studio.web import form, page
 
 router = APIRouter(include_in_schema=False)

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from zipp_dagster.persona.schema import AGE_BANDS
 from zipp_dagster.studio.intake import Intake, associations, persona_text
+from zipp_dagster.studio.records import Participant, Shown
 from zipp_dagster.studio.safety import Refused, check_text
-from zipp_dagster.studio.store import Participant, Shown, Store
+from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.studio.web import form, page
 
