@@ -25,6 +25,7 @@ from zipp_dagster.platform.config import (
     ComputeSettings,
     LakeSettings,
     MlflowSettings,
+    OperationSettings,
     ServerSettings,
 )
 from zipp_dagster.reddit.config import RedditSettings
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     studio: StudioSettings = StudioSettings()
     raters: RaterSettings = RaterSettings()
+    operation: OperationSettings = OperationSettings()
 
     @classmethod
     def settings_customise_sources(

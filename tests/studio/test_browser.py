@@ -271,7 +271,7 @@ def test_a_visitor_personalises_and_edits_the_persona(new_page):
     page.fill("#persona", "I love pixel art.")
     page.click("#go")
     page.wait_for_function(
-        "document.getElementById('personal-prompt').textContent.includes('pixel')"
+        "() => document.getElementById('personal-prompt').textContent.includes('pixel')"
     )
     assert "Your own words" in page.locator("#why").inner_text()
     page.fill("#prompt", "a nude")
