@@ -104,6 +104,17 @@ def test_what_the_personalizer_refuses_is_said(platform, store):
         )
 
 
+def test_a_rewritten_prompt_passes_the_filter_too(platform, store):
+    def bold(job):
+        return painted(Sketch("a nude", job.seed, job.persona_text))
+
+    with TestClient(create_app(platform, store, an_artist(bold)), base_url=HOST) as client:
+        answer = client.post(
+            "/personalize", json={"prompt": "a cat", "persona_text": "I like fog."}
+        )
+        assert answer.status_code == 422 and "The rewritten prompt" in answer.json()["detail"]
+
+
 def test_the_api_has_a_schema(client):
     schema = client.get("/openapi.json").json()
     assert set(schema["paths"]) >= {"/personalize", "/persona", "/api/results/{name}", "/health"}

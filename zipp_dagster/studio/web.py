@@ -64,7 +64,8 @@ class Guard:
                     if name.lower().encode() not in present
                 ]
                 if b"cache-control" not in present:
-                    message["headers"].append((b"cache-control", b"no-store"))
+                    kept = b"max-age=300" if scope["path"].startswith("/static/") else b"no-store"
+                    message["headers"].append((b"cache-control", kept))
             await send(message)
 
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}

@@ -137,6 +137,8 @@ async def personalize(request: Request, asked: PersonalizeRequest) -> Personaliz
     sketch = Sketch(prompt, asked.seed, text, asked.user, asked.shots)
     result = await _drawn(studio, sketch)
     rewritten = result["personalized"]["prompt"]
+    # A language model may add what the visitor did not write.
+    check_text(rewritten, "rewritten prompt", len(rewritten), settings)
     if asked.user is None:
         added = reasons_of_text(prompt, rewritten, sentences, lines)
         shown = text or ""
