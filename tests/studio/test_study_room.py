@@ -224,3 +224,18 @@ def test_experts_rate_personas_one_after_another(client, store):
     assert "Thank you" in client.get(f"/s/{token}", headers=HTML).text
     assert len(ratings(store, "quality")) == 3
     assert "Krippendorff" in client.get("/results/quality", headers=HTML).text
+
+
+def test_simulated_votes_of_the_pipeline_are_shown_as_simulated(client, platform):
+    import pyarrow as pa
+
+    from tests.personal.people import publish
+    from zipp_dagster.zipbench.preferences import SCHEMA
+
+    row = {"study": "simulated-benchmark", "simulated": True, "method": "zipp_0shot"}
+    row |= {"opponent": "mismatched", "wins": 3, "losses": 1, "ties": 2, "win_rate": 0.75}
+    row |= {"low": 0.3, "high": 0.95, "p_value": 0.6, "participants": 3, "flagged": 0}
+    publish(platform.lake, "human_preferences", pa.Table.from_pylist([row], schema=SCHEMA))
+    page = client.get("/results", headers=HTML).text
+    assert "simulated-benchmark" in page and "A program voted here, not people" in page
+    assert "75 %" in page and "mismatched persona" in page

@@ -22,7 +22,7 @@ from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, win_rates
 from zipp_dagster.zipbench.registry import method_label
-from zipp_dagster.zipbench.statistics import Bootstrap, mean_interval
+from zipp_dagster.zipbench.statistics import Bootstrap, Interval, mean_interval
 
 GROUPS = ("age_band", "surroundings", "work")
 Vote = Mapping[str, Any]
@@ -139,17 +139,20 @@ def comparisons(
                 [vote["participant"] for vote in decided],
                 Bootstrap.of(settings),
             )
-        rows.append(
-            row
-            | {
-                "n": row["wins"] + row["losses"],
-                "label": method_label(row["method"]),
-                "opponent_label": method_label(row["opponent"]),
-                "people_low": by_people.low if by_people else None,
-                "people_high": by_people.high if by_people else None,
-            }
-        )
+        rows.append(labelled(row, by_people))
     return rows
+
+
+def labelled(row: Mapping[str, Any], by_people: Interval | None = None) -> dict[str, Any]:
+    """A row of win rates with what a page shows beside it."""
+    return {
+        **row,
+        "n": row["wins"] + row["losses"],
+        "label": method_label(row["method"]),
+        "opponent_label": method_label(row["opponent"]),
+        "people_low": by_people.low if by_people else None,
+        "people_high": by_people.high if by_people else None,
+    }
 
 
 def _groups(name: str, votes: Sequence[Vote], settings: ZipbenchSettings) -> list[dict[str, Any]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pyarrow.parquet as pq
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from zipp_dagster.studio.results import rating_results, study_results
+from zipp_dagster.platform.catalogue import Platform
+from zipp_dagster.studio.results import labelled, rating_results, study_results
 from zipp_dagster.studio.web import page
 
 router = APIRouter()
@@ -18,10 +20,10 @@ FRESH_S = 3.0
 
 @router.get("/results", include_in_schema=False)
 def overview(request: Request) -> HTMLResponse:
-    """All studies."""
-    store = request.app.state.studio.store
-    rows = [(study, store.counts(study.name)) for study in store.studies()]
-    return page(request, "results", rows=rows)
+    """All studies, and what the pipeline has counted of imported and simulated ones."""
+    studio = request.app.state.studio
+    rows = [(study, studio.store.counts(study.name)) for study in studio.store.studies()]
+    return page(request, "results", rows=rows, counted=_counted(studio.platform))
 
 
 @router.get("/results/{name}", include_in_schema=False)
@@ -46,3 +48,14 @@ def results_of(request: Request, name: str) -> dict[str, Any]:
         found = study_results(studio.store, study, studio.platform.settings.zipbench)
     studio.results[name] = (time.monotonic(), found)
     return dict(found)
+
+
+def _counted(platform: Platform) -> list[tuple[str, bool, list[dict[str, Any]]]]:
+    """Study, whether simulated, and its win rates, as human_preferences holds them now."""
+    version = platform.lake.find("human_preferences")
+    if version is None or version.skipped:
+        return []
+    found: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    for row in pq.read_table(version.files()).to_pylist():
+        found.setdefault((row["study"], row["simulated"]), []).append(labelled(row))
+    return [(study, simulated, rows) for (study, simulated), rows in found.items()]
