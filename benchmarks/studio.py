@@ -1,6 +1,6 @@
 """Does the studio stay quick and lose nothing with many people at once?
 
-    python benchmarks/studio.py [--participants 20] [--pairs 10] [--seconds 240] [--json]
+    python benchmarks/studio.py [--participants 20] [--pairs 6] [--seconds 240] [--json]
 
 A real `zipp studio` process on loopback with the small models. `first_image_s` is the time from the
 click in a real page's place (POST /personalize) to both pictures, on a server that is warm. Then all
@@ -190,7 +190,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--participants", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
