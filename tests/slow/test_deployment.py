@@ -7,120 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from tests.slow.topology import Topology, free_port, python, until
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-LAUNCH = """
-mutation ($job: String!, $assets: [AssetKeyInput!]) {
-  launchRun(executionParams: {
-    selector: {repositoryLocationName: "zipp", repositoryName: "__repository__",
-               jobName: $job, assetSelection: $assets}
-    mode: "default"
-  }) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-    ... on InvalidSubsetError { message }
-  }
-}
-"""
-LOCATIONS = """
-{ workspaceOrError { ... on Workspace { locationEntries {
-    name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """The condition's first true value; exceptions of a server that is not up yet count as no."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except (requests.RequestException, KeyError, TypeError):
-            pass
-        time.sleep(0.5)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
-class Topology:
-    """The processes, and a way to ask the webserver."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
-        self.ports = {name: free_port() for name in ("code", "webserver", "mlflow")}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str, *command: str) -> None:
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            command,
-            env=self.environment,
-            cwd=self.folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def start_code(self) -> None:
-        self.start("code", *_python("dagster"), "code-server", "start", "-h", "127.0.0.1", "-p",
-                   str(self.ports["code"]), "-m", "zipp_dagster.definitions")  # fmt: skip
-
-    def kill(self, name: str) -> None:
-        """As the kernel does it: the process and everything that it started."""
-        os.killpg(self.processes[name].pid, signal.SIGKILL)
-        self.processes[name].wait()
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        answer = requests.post(
-            f"http://127.0.0.1:{self.ports['webserver']}/graphql",
-            json={"query": query, "variables": variables},
-            timeout=60,
-        )
-        return answer.json()["data"]
-
-    def location(self) -> str | None:
-        """LOADED, or what the webserver says of the code location."""
-        (entry,) = self.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
-        failed = (entry["locationOrLoadError"] or {}).get("__typename") == "PythonError"
-        return "failed" if failed else str(entry["loadStatus"])
-
-    def materialise(self, asset: str) -> str:
-        """Launches a run by GraphQL and waits for its end; the status."""
-        result = self.ask(LAUNCH, job="full_pipeline", assets=[{"path": [asset]}])["launchRun"]
-        assert result["__typename"] == "LaunchRunSuccess", result
-        run = result["run"]["runId"]
-        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-        ended = ("SUCCESS", "FAILURE", "CANCELED")
-
-        def status() -> str | None:
-            now = self.ask(query, id=run)["runOrError"]["status"]
-            return now if now in ended else None
-
-        return str(until(f"the run of {asset} ends", status))
-
-
-def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", module]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +50,11 @@ def postgres() -> Iterator[int]:
     shutil.rmtree(data)
 
 
+def start_code(topology: Topology) -> None:
+    topology.start("code", *python("dagster"), "code-server", "start", "-h", "127.0.0.1", "-p",
+               str(topology.ports["code"]), "-m", "zipp_dagster.definitions")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterator[Topology]:
     folder = tmp_path_factory.mktemp("deployment")
@@ -165,6 +70,7 @@ def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterato
         "POSTGRES_PORT": str(postgres),
         "POSTGRES_PASSWORD": "a-secret",
         "ZIPP_OPERATION__WATCH": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # as in compose: nothing here uses it
         "ZIPP_OPERATION__MONTHLY_CRON": "* * * * *",
         "ZIPP_SAMPLEWORLD__PEOPLE": "40",
     }
@@ -174,7 +80,7 @@ def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterato
     workspace = workspace.replace("host: code", "host: 127.0.0.1")
     workspace = workspace.replace("port: 4000", f"port: {running.ports['code']}")
     (instance / "workspace.yaml").write_text(workspace)
-    running.start("mlflow", *_python("mlflow"), "server", "--host", "127.0.0.1", "--port",
+    running.start("mlflow", *python("mlflow"), "server", "--host", "127.0.0.1", "--port",
                   str(running.ports["mlflow"]), "--workers", "1", "--backend-store-uri",
                   f"postgresql+psycopg2://zipp:a-secret@127.0.0.1:{postgres}/mlflow",
                   "--artifacts-destination", str(folder / "home" / "mlflow" / "artifacts"))  # fmt: skip
@@ -182,18 +88,15 @@ def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterato
         "MLflow answers",
         lambda: requests.get(environment["ZIPP_MLFLOW__TRACKING_URI"] + "/health", timeout=5).ok,
     )
-    subprocess.run([*_python("zipp_dagster.cli"), "bootstrap"], env=environment, check=True)
-    running.start_code()
+    subprocess.run([*python("zipp_dagster.cli"), "bootstrap"], env=environment, check=True)
+    start_code(running)
     space = ["-w", str(instance / "workspace.yaml")]
-    running.start("webserver", *_python("dagster_webserver"), "-h", "127.0.0.1", "-p",
+    running.start("webserver", *python("dagster_webserver"), "-h", "127.0.0.1", "-p",
                   str(running.ports["webserver"]), *space)  # fmt: skip
-    running.start("daemon", *_python("dagster._daemon"), "run", *space)
+    running.start("daemon", *python("dagster._daemon"), "run", *space)
     until("the code location is loaded", lambda: running.location() == "LOADED")
     yield running
-    for name in reversed(running.processes):
-        with pytest.MonkeyPatch.context():
-            if running.processes[name].poll() is None:
-                running.kill(name)
+    running.stop()
 
 
 def test_a_materialisation_launched_by_graphql_completes_and_its_lineage_is_in_the_lake(topology):
@@ -221,7 +124,7 @@ def test_the_daemon_fires_a_schedule(topology):
 
 def test_a_killed_code_server_comes_back_and_runs_can_be_launched_again(topology):
     topology.kill("code")
-    topology.start_code()  # what `restart: unless-stopped` does
+    start_code(topology)  # what `restart: unless-stopped` does
 
     def launched() -> Any:
         reload = (
