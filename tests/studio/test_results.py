@@ -58,16 +58,24 @@ def plan_of(study):
     return plan_pairs(study, random.Random(0))
 
 
-def test_a_group_is_shown_from_twenty_people_on_and_smaller_ones_are_not_named(store, big):
-    for number in range(23):
-        band = "25-34" if number < 20 else "65+"
-        take_part(store, big, prefers("zipp_0shot", seed=number), intake={"age_band": band})
-    groups = found(store, big)["parts"][0]["groups"]
-    assert [(g["group"], g.get("people"), g.get("hidden")) for g in groups] == [
-        ("25-34", 20, None),
-        (None, None, 1),
-    ]
-    assert "65+" not in str(groups)
+def by_band(store, study, **sizes):
+    """The groups by age band, of a study with so many people a band."""
+    bands = {"young": "18-24", "middle": "25-34", "old": "65+"}
+    for name, size in sizes.items():
+        for number in range(size):
+            choose = prefers("zipp_0shot", seed=number)
+            take_part(store, study, choose, intake={"age_band": bands[name]})
+    groups = found(store, study)["parts"][0]["groups"]
+    return [(g["group"], g.get("people"), g.get("hidden")) for g in groups]
+
+
+def test_a_group_is_shown_from_twenty_people_on(store, big):
+    assert by_band(store, big, young=20, middle=21) == [("18-24", 20, None), ("25-34", 21, None)]
+
+
+def test_a_small_group_is_not_named_and_cannot_be_told_from_the_total(store, big):
+    shown = by_band(store, big, young=21, middle=20, old=3)
+    assert shown == [("18-24", 21, None), (None, None, 2)]
 
 
 def test_an_empty_study_has_no_parts(store, big):

@@ -73,3 +73,10 @@ def test_a_study_is_read_from_toml_and_from_json(tmp_path):
     toml.write_text("name = ")
     with pytest.raises(StudyError, match=r"a\.toml cannot be read"):
         load_study(toml)
+
+
+def test_each_kind_of_study_has_a_title_and_a_consent_text_of_its_own():
+    votes, ratings = (StudyConfig(name="pilot", kind=k) for k in ("preference", "persona_quality"))
+    assert "two pictures" in votes.consent and "rate each" in ratings.consent
+    assert votes.title != ratings.title
+    assert StudyConfig(name="pilot", title="Mine").title == "Mine"

@@ -25,6 +25,7 @@ from zipp_dagster.zipbench.registry import method_label
 from zipp_dagster.zipbench.statistics import Bootstrap, Interval, mean_interval
 
 GROUPS = ("age_band", "surroundings", "work")
+UNKNOWN = "not told"
 Vote = Mapping[str, Any]
 
 
@@ -156,23 +157,31 @@ def labelled(row: Mapping[str, Any], by_people: Interval | None = None) -> dict[
 
 
 def _groups(name: str, votes: Sequence[Vote], settings: ZipbenchSettings) -> list[dict[str, Any]]:
-    """Win rates of groups of k people or more; of smaller ones only that there are some."""
-    found = []
+    """Win rates of groups of k people or more; of the others only how many groups there are.
+
+    Where all hidden groups together have fewer than k people, the smallest shown one is hidden
+    too: else the total minus what is shown would tell their votes.
+    """
+    least = settings.minimum_group
+    found: list[dict[str, Any]] = []
     for dimension in GROUPS:
         members: dict[str, list[Vote]] = defaultdict(list)
+        people: dict[str, set[str]] = defaultdict(set)
         for vote in votes:
-            answer = json.loads(vote["intake"]).get(dimension)
-            if answer:
-                members[answer].append(vote)
-        hidden = 0
-        for answer in sorted(members):
-            people = {vote["participant"] for vote in members[answer]}
-            if len(people) < settings.minimum_group:
-                hidden += 1
-                continue
+            answer = json.loads(vote["intake"]).get(dimension) or UNKNOWN
+            members[answer].append(vote)
+            people[answer].add(vote["participant"])
+        if set(members) <= {UNKNOWN}:
+            continue
+        by_size = sorted(people, key=lambda answer: (len(people[answer]), answer))
+        hidden = [a for a in by_size if len(people[a]) < least or a == UNKNOWN]
+        shown = [a for a in by_size if a not in hidden]
+        while shown and 0 < sum(len(people[answer]) for answer in hidden) < least:
+            hidden.append(shown.pop(0))
+        for answer in sorted(shown):
             rates = comparisons(name, members[answer], settings)
-            found.append({"dimension": dimension, "group": answer, "people": len(people)})
-            found[-1]["win_rates"] = rates
+            group = {"dimension": dimension, "group": answer, "people": len(people[answer])}
+            found.append(group | {"win_rates": rates})
         if hidden:
-            found.append({"dimension": dimension, "group": None, "hidden": hidden})
+            found.append({"dimension": dimension, "group": None, "hidden": len(hidden)})
     return found

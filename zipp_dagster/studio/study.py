@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Method = Literal["no_persona", "mismatched", "zipp_0shot"]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Prompt = Annotated[str, Field(min_length=2, max_length=300)]
 
 CONSENT = """\
@@ -27,6 +26,22 @@ and keep no address of your computer. The votes are published only as numbers ov
 
 You may stop at any time, come back through your private link, or withdraw: then everything that
 you entered and every vote is deleted. You must be 18 or older."""
+
+RATING_CONSENT = """\
+You will read descriptions of people ("personas") that a program wrote from what they posted, together with
+that evidence, and rate each on three questions from 1 to 5.
+
+We keep your ratings and when you gave them. We do not ask for your name or anything about you, and keep
+no address of your computer. The ratings are published only as numbers over all raters.
+
+You may stop at any time, come back through your private link, or withdraw: then every rating of yours
+is deleted. You must be 18 or older."""
+
+KINDS = {
+    "preference": {"title": "Which picture do you like better?", "consent": CONSENT},
+    "persona_quality": {"title": "How good are these personas?", "consent": RATING_CONSENT},
+}
+"""What a study says where its file does not."""
 
 # Plain subjects without a word of style, which the small model of the sample profile can draw too.
 PROMPTS: tuple[str, ...] = (
@@ -49,8 +64,8 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,39}$", description="Short name, in URLs.")
-    title: str = Field("Which picture do you like better?", min_length=1, max_length=120)
     kind: Literal["preference", "persona_quality"] = "preference"
+    title: str = Field("", max_length=120, description="Empty: what the kind of study says.")
     methods: tuple[tuple[Method, Method], ...] = Field(
         (("zipp_0shot", "no_persona"), ("zipp_0shot", "mismatched")),
         description="Pairs of methods that are compared, in turn.",
@@ -66,8 +81,16 @@ class StudyConfig(BaseModel):
         0.8, ge=0.0, le=60.0, description="Votes faster than this are flagged."
     )
     personas: int = Field(12, ge=1, le=200, description="persona_quality: personas to rate.")
-    consent: Text = CONSENT
+    consent: str = Field("", max_length=4000, description="Empty: what the kind of study says.")
     contact: str = Field("", max_length=300, description="Whom participants may ask.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts_of_kind(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = {name: value for name, value in values.items() if value != ""}
+        return KINDS.get(values.get("kind", "preference"), {}) | given
 
     @model_validator(mode="after")
     def _sensible(self) -> StudyConfig:
