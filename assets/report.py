@@ -26,7 +26,6 @@ def report_data(
     """The report's data; a part whose asset was skipped is named with its reason."""
     from zipp_dagster.zipbench.gallery import build_gallery
     from zipp_dagster.zipbench.leaks import find_leaks
-    from zipp_dagster.zipbench.preferences import human_preferences
     from zipp_dagster.zipbench.report import ReportData
 
     tables: dict[str, Any] = {}
@@ -63,11 +62,22 @@ def report_data(
         ),
         curves=_curves(inputs),
         promotions=[_promotion(inputs)],
-        preferences=human_preferences(settings),
+        preferences=_preferences(inputs),
         leaks=leaks.counts,
         lineage=_lineage(inputs),
         skipped=skipped,
         **tables,
+    )
+
+
+def _preferences(inputs: Inputs) -> Any:
+    """The win rates as their asset counted them."""
+    from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, HumanPreferences
+
+    found = inputs["human_preferences"]
+    noted = found.version.manifest.metadata
+    return HumanPreferences(
+        found.table(), int(noted["votes"]), noted.get("note"), VOTES_SCHEMA.empty_table()
     )
 
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "encoder": ("models", "Encoders on anybody's user,item,count tables."),
     "personas": ("personas", "Show, edit, import and export personas."),
     "personalize": ("personas", "A prompt and its image, generic and personal."),
+    "studio": ("studio", "Personalise and human studies in the browser."),
+    "study": ("studio", "Human studies: create, export, import."),
     "erase": ("erasure", "Erase people or items; with --apply, everywhere, with a receipt."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),

@@ -25,6 +25,10 @@ def known_errors() -> tuple[type[Exception], ...]:
     from zipp_dagster.reddit.media import MediaError
     from zipp_dagster.reddit.pseudonyms import PseudonymKeyError
     from zipp_dagster.settings import SettingsError
+    from zipp_dagster.studio.records import NotYours
+    from zipp_dagster.studio.safety import Refused
+    from zipp_dagster.studio.study import StudyError
+    from zipp_dagster.zipbench.preferences import VotesError
 
     return (
         ContractError,
@@ -35,13 +39,17 @@ def known_errors() -> tuple[type[Exception], ...]:
         LanguageModelError,
         MediaError,
         ModelError,
+        NotYours,
         PersonaError,
         PseudonymKeyError,
+        Refused,
         RegistryError,
         SelectionError,
         SettingsError,
         SqlModelError,
         StoredModelError,
+        StudyError,
+        VotesError,
         FileNotFoundError,
     )
 

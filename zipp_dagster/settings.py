@@ -32,6 +32,7 @@ from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.reddit.warehouse_config import WarehouseSettings
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.section import Section
+from zipp_dagster.studio.config import RaterSettings, StudioSettings
 from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
 
 PREFIX = "ZIPP_"
@@ -73,6 +74,8 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     compute: ComputeSettings = ComputeSettings()
     server: ServerSettings = ServerSettings()
+    studio: StudioSettings = StudioSettings()
+    raters: RaterSettings = RaterSettings()
     operation: OperationSettings = OperationSettings()
 
     @classmethod

@@ -1,6 +1,6 @@
 """Human votes: reading them strictly, and win rates with ties shown.
 
-A votes file (CSV with a header, or Parquet) holds one row a vote, in exactly these columns:
+A votes file (CSV with a header, or Parquet) holds one row a vote, in these columns:
 
     study        name of the study
     participant  pseudonym of the voter
@@ -11,13 +11,17 @@ A votes file (CSV with a header, or Parquet) holds one row a vote, in exactly th
     seconds      time to the vote, ≥ 0
     simulated    true | false: whether a program voted
     created_at   ISO 8601, UTC
+    prompt       what both pictures were asked to show (may be left out)
+    flags        why a vote is not counted, such as too_fast, separated by spaces (may be left out)
 
-Simulated votes are never counted together with people's. Running a study is not this module's work.
+Flagged votes are kept and counted apart; they are in no win rate. Simulated votes are never
+counted together with people's. Running a study is not this module's work.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,8 +45,11 @@ VOTES_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("simulated", pa.bool_()),
         ("created_at", pa.timestamp("us")),
+        ("prompt", pa.string()),
+        ("flags", pa.string()),
     ]
 )
+OPTIONAL = ("prompt", "flags")
 SCHEMA = pa.schema(
     [
         ("study", pa.string()),
@@ -57,6 +64,7 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("p_value", pa.float64()),
         ("participants", pa.int64()),
+        ("flagged", pa.int64()),
     ]
 )
 CHOICES = ("left", "right", "tie")
@@ -68,37 +76,54 @@ class VotesError(ValueError):
 
 @dataclass(frozen=True)
 class HumanPreferences:
-    """The `human_preferences` table; where it is empty, `reason` says why."""
+    """The `human_preferences` table and all votes; where there are none, `reason` says why."""
 
     table: pa.Table
     votes: int
     reason: str | None
+    ballots: pa.Table
 
 
-def human_preferences(settings: ZipbenchSettings) -> HumanPreferences:
+def human_preferences(
+    settings: ZipbenchSettings,
+    *,
+    imported: Path | None = None,
+    simulated: pa.Table | None = None,
+) -> HumanPreferences:
     """Win rates of all votes in `settings.votes_dir`; without votes an empty table and why.
 
+    `imported` is the folder that `zipp study import` fills, read where the setting names none and
+    the folder exists; `simulated` are votes of the sample world's raters, counted apart.
     VotesError for a missing folder or a bad row.
     """
     folder = settings.votes_dir
-    if folder is None:
-        reason = "no study yet: the setting zipbench.votes_dir names no folder"
-        return HumanPreferences(SCHEMA.empty_table(), 0, reason)
-    votes = read_votes(folder)
-    if not votes.num_rows:
-        reason = f"no study yet: {folder} holds no votes"
-        return HumanPreferences(SCHEMA.empty_table(), 0, reason)
-    return HumanPreferences(win_rates(votes, settings.confidence), votes.num_rows, None)
+    if folder is None and imported is not None and imported.is_dir():
+        folder = imported
+    ballots = read_votes(folder) if folder is not None else VOTES_SCHEMA.empty_table()
+    reason = None
+    if not ballots.num_rows:
+        what = f"{folder} holds no votes"
+        if folder is None:
+            what = "the setting zipbench.votes_dir names no folder, and no study was imported"
+        reason = f"no study of people yet: {what}"
+    if simulated is not None:
+        ballots = pa.concat_tables([ballots, simulated.select(VOTES_SCHEMA.names)])
+    table = win_rates(ballots, settings.confidence)
+    return HumanPreferences(table, ballots.num_rows, reason, ballots)
 
 
-def read_votes(folder: Path) -> pa.Table:
-    """All votes in a folder's .csv and .parquet files, validated; VotesError names file and row."""
+def read_votes(folder: Path, names: Sequence[str] | None = None) -> pa.Table:
+    """All votes in a folder's .csv and .parquet files, validated; VotesError names file and row.
+
+    `names` keeps it to some of its files. Files whose name starts with a dot are drafts.
+    """
     if not folder.is_dir():
         raise VotesError(f"{folder} is not a folder: set zipbench.votes_dir, or leave it empty")
     seen: dict[tuple[str, str, str], str] = {}
     rows: list[dict[str, object]] = []
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".csv", ".parquet"):
+        wanted = names is None or path.name in names
+        if not wanted or path.suffix not in (".csv", ".parquet") or path.name.startswith("."):
             continue
         for number, raw in enumerate(_read(path).to_pylist(), start=1):
             place = f"{path.name}, row {number}"
@@ -116,16 +141,21 @@ def read_votes(folder: Path) -> pa.Table:
 def win_rates(votes: pa.Table, confidence: float = 0.95) -> pa.Table:
     """One row a study and pair of methods: wins, losses, ties, and the win rate without ties.
 
-    The interval is Wilson's, the p-value the exact two-sided binomial test; both are null when all
-    votes are ties. `method` is the registered system, `opponent` the control or baseline where
-    roles differ.
+    Flagged votes are only counted. The interval is Wilson's, the p-value the exact two-sided
+    binomial test; both are null when all votes are ties. `method` is the registered system,
+    `opponent` the control or baseline where roles differ.
     """
     outcomes: dict[tuple[str, bool, str, str], list[str]] = defaultdict(list)
+    flagged: dict[tuple[str, bool, str, str], int] = defaultdict(int)
     voters: dict[tuple[str, bool, str, str], set[str]] = defaultdict(set)
     for vote in votes.to_pylist():
         pair = (vote["left_method"], vote["right_method"])
         method, opponent = sorted(pair, key=_seniority)
         key = (vote["study"], vote["simulated"], method, opponent)
+        if vote["flags"]:
+            flagged[key] += 1
+            outcomes.setdefault(key, [])
+            continue
         chosen = {"left": pair[0], "right": pair[1], "tie": None}[vote["choice"]]
         outcomes[key].append("tie" if chosen is None else "win" if chosen == method else "loss")
         voters[key].add(vote["participant"])
@@ -145,6 +175,7 @@ def win_rates(votes: pa.Table, confidence: float = 0.95) -> pa.Table:
                 "high": rate.high if rate else None,
                 "p_value": binomial_test(wins, decided) if decided else None,
                 "participants": len(voters[key]),
+                "flagged": flagged[key],
             }
         )
     return pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -167,6 +198,9 @@ def _read(path: Path) -> pa.Table:
             table = csv.read_csv(path, convert_options=options)
     except pa.ArrowInvalid as error:
         raise VotesError(f"{path.name} cannot be read: {error}") from error
+    for name in OPTIONAL:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([""] * table.num_rows, pa.string()))
     missing = [name for name in VOTES_SCHEMA.names if name not in table.column_names]
     extra = [name for name in table.column_names if name not in VOTES_SCHEMA.names]
     if missing or extra:
@@ -188,6 +222,8 @@ def _vote(raw: dict[str, object], place: str) -> dict[str, object]:
         raise VotesError(f"{place}: choice is {vote['choice']!r}, not one of {', '.join(CHOICES)}")
     vote["seconds"] = _seconds(vote["seconds"], place)
     vote["simulated"] = _flag(vote["simulated"], place)
+    for name in OPTIONAL:
+        vote[name] = vote[name] or ""
     vote["created_at"] = _time(vote["created_at"], place)
     return vote
 
