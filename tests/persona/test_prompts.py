@@ -7,7 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from zipp_dagster.persona.personas import PERSONAS_SCHEMA
-from zipp_dagster.persona.prompts import base_prompt, benchmark_cases, derange, token_f1
+from zipp_dagster.persona.prompts import (
+    Control,
+    base_prompt,
+    benchmark_cases,
+    control_for,
+    cycle_of_users,
+    token_f1,
+)
+from zipp_dagster.persona.schema import Persona
 
 
 @pytest.mark.parametrize(
@@ -42,13 +50,45 @@ def test_token_f1_is_one_for_the_same_words_and_zero_for_none() -> None:
     assert token_f1("a fox", "two owls") == 0.0 == token_f1("", "")
 
 
-@pytest.mark.parametrize("count", [2, 3, 50])
-def test_a_derangement_moves_everybody_and_is_the_same_for_a_seed(count: int) -> None:
-    users = list(range(10, 10 + count))
-    strangers = derange(users, seed=5)
-    assert sorted(strangers.values()) == users and all(a != b for a, b in strangers.items())
-    assert strangers == derange(users, seed=5)
-    assert derange([7], seed=5) == {}
+def test_the_cycle_holds_everybody_once_and_is_the_same_for_a_seed() -> None:
+    users = list(range(10, 60))
+    cycle = cycle_of_users(users, seed=5)
+    assert sorted(cycle) == users and cycle == cycle_of_users(users, seed=5)
+    assert cycle != cycle_of_users(users, seed=6)
+
+
+def persona(*tastes: tuple[str, str]) -> Persona:
+    """A persona that likes a phrase of each (context, facet)."""
+    return Persona(
+        summary="", preferences=[{"context": c, "facet": f, "phrase": "x"} for c, f in tastes]
+    )
+
+
+def test_the_control_is_the_next_person_who_knows_as_much_about_the_subject() -> None:
+    knows = persona(("animals", "palette"))
+    knows_another_way = persona(("animals", "palette"), ("places", "medium"))
+    people = {1: knows, 2: persona(), 3: persona(("animals", "medium")), 4: knows_another_way}
+    cycle = [1, 2, 3, 4]
+    assert control_for(1, "a fox", people, cycle) == Control(4, 0)
+    assert control_for(4, "a fox", people, cycle) == Control(1, 0)
+    # About a castle three of the four know nothing, and the next of them in the cycle is taken.
+    assert control_for(1, "a castle", people, cycle) == Control(2, 0)
+    assert control_for(3, "a castle", people, cycle) == Control(1, 0)
+
+
+def test_a_control_that_knows_less_or_more_is_taken_only_where_nobody_knows_as_much() -> None:
+    people = {1: persona(("animals", "palette")), 2: persona(), 3: persona(("general", "palette"))}
+    assert control_for(1, "a fox", people, [1, 2, 3]) == Control(2, 1)
+    assert control_for(1, "a fox", {1: people[1]}, [1]) == Control(None, 0)
+
+
+def test_what_a_taste_is_never_decides_whose_persona_is_the_control() -> None:
+    people = {u: persona(("animals", "palette")) for u in range(5)}
+    chosen = control_for(2, "a fox", people, [4, 2, 0, 1, 3])
+    people[0] = Persona(
+        summary="", preferences=[{"context": "animals", "facet": "palette", "phrase": "another"}]
+    )
+    assert control_for(2, "a fox", people, [4, 2, 0, 1, 3]) == chosen == Control(0, 0)
 
 
 def test_cases_are_held_out_posts_of_people_with_a_usable_persona(tmp_path) -> None:
@@ -64,9 +104,9 @@ def test_cases_are_held_out_posts_of_people_with_a_usable_persona(tmp_path) -> N
     )
     personas = pa.Table.from_pylist(
         [
-            {"user_id": 1, "quarantined": None},
-            {"user_id": 2, "quarantined": None},
-            {"user_id": 3, "quarantined": "e-mail in the text"},
+            {"user_id": 1, "quarantined": None, "profile": persona().to_json()},
+            {"user_id": 2, "quarantined": None, "profile": persona().to_json()},
+            {"user_id": 3, "quarantined": "e-mail in the text", "profile": "{}"},
         ],
         schema=PERSONAS_SCHEMA,
     )
