@@ -1,4 +1,4 @@
-"""Gathers what the report shows from the artifacts that it is made from. Holds no asset."""
+"""The report: its grids of pictures, what it is gathered from, and the page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets import sources
-from zipp_dagster.platform.artifacts import Inputs
+from assets.zipbench import OWNER, reference_images
+from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.persona.config import PersonaSettings
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.versions import Version
+from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 PARTS = {
@@ -160,3 +166,165 @@ def _lineage(inputs: Inputs) -> list[Any]:
         for entry in inputs.values()
         for version in entry.versions
     ]
+
+
+@check("grid_complete")
+def grid_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every picture of the grids was drawn, with the prompt that made it."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(draft.files()).to_pylist()
+    empty = sum(not row["prompt"] or not row["image"] for row in rows)
+    return CheckOutcome(empty == 0, f"{len(rows)} pictures, {empty} without image or prompt")
+
+
+@artifact(
+    group="zipbench",
+    kinds={"diffusers", "parquet"},
+    owner=OWNER,
+    inputs=["benchmark_prompts", "personas", "diffusion_model", "sample_world"],
+    optional=["sample_world"],
+    checks=[grid_complete],
+    pool="gpu",
+)
+def gallery_images(
+    inputs: Inputs,
+    out: Draft,
+    persona: PersonaSettings,
+    imaging: ImagingSettings,
+    progress: Progress,
+) -> Summary:
+    """One prompt as six people's personas draw it, and six prompts as one persona draws them.
+
+    For the eye only: nothing is scored. People and prompts are chosen by a rule.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.imaging.generation import ImageRequest, generate
+    from zipp_dagster.imaging.pipelines import load_pipeline
+    from zipp_dagster.imaging.seeds import case_seed
+    from zipp_dagster.imaging.stored_models import stored_model
+    from zipp_dagster.imaging.token_limits import token_counter
+    from zipp_dagster.persona.language_models import load_language_model
+    from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.rewriting import rewrite_prompt
+    from zipp_dagster.platform.previews import contact_sheet
+    from zipp_dagster.zipbench.grids import SCHEMA, choose_cells
+
+    personas = read_personas(inputs["personas"].files())
+    cells = choose_cells(inputs["benchmark_prompts"].table(), personas)
+    model = load_language_model(persona.language_model)
+    count = token_counter(inputs["diffusion_model"].directory)
+    prompts = [
+        rewrite_prompt(
+            cell.base_prompt, personas[cell.user_id][1], model, persona, count_tokens=count
+        )[0]
+        for cell in cells
+    ]
+    stored = stored_model(inputs["diffusion_model"].directory)
+    drawn = generate(
+        # One seed a base prompt: what differs between people is the persona alone.
+        [
+            ImageRequest(cell.name, "zipp_0shot", prompt, case_seed(cell.base_prompt, imaging.seed))
+            for cell, prompt in zip(cells, prompts, strict=True)
+        ],
+        load_pipeline(stored.model, stored.revision, imaging),
+        imaging,
+        out.scratch / "drawn",
+        out.scratch / "batches",
+        progress,
+    )
+    images = parquet.read_table(drawn.files)["image"].to_pylist() if cells else []
+    rows = [
+        {**cell.__dict__, "prompt": prompt, "image": image}
+        for cell, prompt, image in zip(cells, prompts, images, strict=True)
+    ]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
+    shown = {}
+    if inputs.available("sample_world") and images:
+        shown["one prompt, six people; one person, six prompts"] = contact_sheet(images, columns=6)
+    return Summary(rows=len(rows), images=shown)
+
+
+@check("report_complete")
+def report_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The page and its scores exist, and the page needs nothing from the network."""
+    import json
+    import re
+
+    page = draft.path("index.html").read_text()
+    scores = json.loads(draft.path("scores.json").read_text())
+    outside = re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']+""", page)
+    return CheckOutcome(
+        bool(scores) and not outside,
+        f"{len(page) // 1024} KiB; {len(outside)} references to other places",
+    )
+
+
+def show_report(platform: Platform, version: Version) -> None:
+    """Puts the published page where people look for it."""
+    import shutil
+
+    folder = platform.reports / "zipbench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("scores.json", "index.html"):
+        shutil.copyfile(version.directory / name, folder / f".{name}")
+        (folder / f".{name}").replace(folder / name)
+
+
+@artifact(
+    group="zipbench",
+    kinds={"html"},
+    owner=OWNER,
+    inputs=[
+        "leaderboard",
+        "benchmark_cases",
+        "benchmark_scores",
+        "gallery_images",
+        "benchmark_prompts",
+        "generated_images",
+        "personas",
+        "media",
+        "encoder_ablation",
+        "gat_checkpoint",
+        "llm_ablation",
+        "pluralism_scores",
+        "demographic_scores",
+        "human_preferences",
+        "persona_quality",
+        "promotion_decision",
+        "image_posts",
+        "benchmark_holdout",
+        "sample_world",
+    ],
+    optional=[
+        "media",
+        "demographic_scores",
+        "persona_quality",
+        "sample_world",
+        "encoder_ablation",
+        "llm_ablation",
+        "pluralism_scores",
+    ],
+    checks=[report_complete],
+    after_publish=show_report,
+)
+def zipbench_report(
+    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
+) -> Summary:
+    """The benchmark as a page: leaderboard, gallery, curves, decisions, and where every number is from.
+
+    Written to `reports/zipbench/`, with `scores.json` beside it. People of real dumps are not shown
+    unless a setting allows it.
+    """
+    from zipp_dagster.zipbench.report import write_report
+
+    page = write_report(
+        report_data(inputs, platform, settings, reference_images(inputs)), out.directory, settings
+    )
+    return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
+
+
+ARTIFACTS = (gallery_images, zipbench_report)

@@ -31,7 +31,7 @@ from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.reddit.warehouse_config import WarehouseSettings
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.section import Section
-from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
+from zipp_dagster.zipbench.config import MethodSettings, PromotionSettings, ZipbenchSettings
 
 PREFIX = "ZIPP_"
 PROFILES = Path(__file__).parent / "profiles"
@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     imaging: ImagingSettings = ImagingSettings()
     persona: PersonaSettings = PersonaSettings()
     zipbench: ZipbenchSettings = ZipbenchSettings()
+    methods: MethodSettings = MethodSettings()
     promotion: PromotionSettings = PromotionSettings()
     lake: LakeSettings = LakeSettings()
     mlflow: MlflowSettings = MlflowSettings()

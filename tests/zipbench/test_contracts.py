@@ -8,6 +8,7 @@ import pytest
 from tests.zipbench.worlds import cases_table, embed, generated_table, picture
 from zipp_dagster.platform.contracts import load_contract
 from zipp_dagster.zipbench import (
+    cases,
     demographics,
     language_model_ablation,
     leaderboard,
@@ -18,6 +19,7 @@ from zipp_dagster.zipbench import (
 
 CONTRACTS = Path(__file__).parents[2] / "assets" / "contracts"
 SCHEMAS = {
+    "benchmark_cases": cases.SCHEMA,
     "benchmark_scores": metrics.score_cases(
         cases_table([("a", 1, None)]), generated_table({("a", "m"): picture(1, 0)}), {}, embed
     ).schema,

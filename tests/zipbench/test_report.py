@@ -149,6 +149,7 @@ def test_without_reference_pictures_the_page_says_so_and_shows_no_clip_i(tmp_pat
     assert "no reference pictures" in html and scores["leaderboard"]["metrics"] == [
         "rouge_l",
         "prompt_truncated",
+        "prompt_copied",
     ]
     assert scores["findings"] == [] and "No reference picture." in html
 

@@ -224,7 +224,8 @@ def benchmark_cases(
 @dataclass(frozen=True)
 class Control:
     """The mismatched person of a case: whose persona is used, and in how many facets it knows more
-    or less about the subject than the own one (0: a fair control)."""
+    or less about the subject than the own one (0: a fair control).
+    """
 
     user_id: int | None
     distance: int

@@ -76,6 +76,15 @@ class ZipbenchSettings(Section):
     )
 
 
+class MethodSettings(Section):
+    """Which of the registered methods are run."""
+
+    run: tuple[str, ...] = Field(
+        default=(),
+        description="Names of methods, with no_persona among them; empty: all that can run.",
+    )
+
+
 class PromotionSettings(Section):
     """When a candidate model takes the champion's place."""
 

@@ -166,7 +166,7 @@ def _weighted_row(
             f" {settings.bootstrap_replicates} resamples"
         )
     else:
-        interval = percentile_interval(score, means, settings.confidence)
+        interval = percentile_interval(score, means, settings.confidence, len(values))
     return {
         "raw": raw,
         "raked": score,
