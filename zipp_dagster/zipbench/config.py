@@ -61,6 +61,17 @@ class ZipbenchSettings(Section):
         gt=1.0,
         description="Cap of a trimmed weight, as a multiple of the mean weight.",
     )
+    minimum_confidence: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Confidence that a persona's demographic claim needs to count in raking.",
+    )
+    wpp_age_file: Path | None = Field(
+        default=None,
+        description="WPP2024_PopulationByAge5GroupSex_Medium.csv.gz of the UN, for the ages of real "
+        "people's target population; none: gender and region only.",
+    )
     votes_dir: Path | None = Field(
         default=None,
         description="Folder with human votes (CSV or Parquet); none means no study yet.",
