@@ -11,8 +11,8 @@ from zipp_dagster.persona.prompts import (
     Control,
     base_prompt,
     benchmark_cases,
-    control_for,
     cycle_of_users,
+    matched_controls,
     token_f1,
 )
 from zipp_dagster.persona.schema import Persona
@@ -64,31 +64,52 @@ def persona(*tastes: tuple[str, str]) -> Persona:
     )
 
 
-def test_the_control_is_the_next_person_who_knows_as_much_about_the_subject() -> None:
-    knows = persona(("animals", "palette"))
-    knows_another_way = persona(("animals", "palette"), ("places", "medium"))
-    people = {1: knows, 2: persona(), 3: persona(("animals", "medium")), 4: knows_another_way}
-    cycle = [1, 2, 3, 4]
-    assert control_for(1, "a fox", people, cycle) == Control(4, 0)
-    assert control_for(4, "a fox", people, cycle) == Control(1, 0)
-    # About a castle three of the four know nothing, and the next of them in the cycle is taken.
-    assert control_for(1, "a castle", people, cycle) == Control(2, 0)
-    assert control_for(3, "a castle", people, cycle) == Control(1, 0)
+FOX, CASTLE = "a fox", "a castle"
 
 
-def test_a_control_that_knows_less_or_more_is_taken_only_where_nobody_knows_as_much() -> None:
+def test_a_control_is_the_next_person_of_the_cycle_who_knows_as_much_about_the_same_subject() -> (
+    None
+):
+    people = {
+        1: persona(("animals", "palette")),
+        2: persona(),
+        3: persona(("animals", "medium")),
+        4: persona(("animals", "palette"), ("places", "medium")),
+    }
+    cases = [(user, base) for user in people for base in (FOX, CASTLE)]
+    found = dict(zip(cases, matched_controls(cases, people, [1, 2, 3, 4])))
+    assert found[1, FOX] == Control(4, 0) and found[4, FOX] == Control(1, 0)
+    # About a castle 1, 2 and 3 know nothing: they take each other's personas in turn.
+    assert [found[user, CASTLE] for user in (1, 2, 3)] == [
+        Control(2, 0),
+        Control(3, 0),
+        Control(1, 0),
+    ]
+
+
+def test_in_a_group_every_persona_is_used_as_a_control_as_often_as_it_is_somebodys_own() -> None:
+    people = {u: persona(("animals", "palette")) for u in range(6)}
+    people |= {u: persona() for u in range(6, 9)}
+    found = matched_controls([(u, FOX) for u in people], people, cycle_of_users(range(9), seed=3))
+    assert sorted(control.user_id for control in found) == list(people)
+    assert all(control.user_id != user for user, control in zip(people, found))
+    assert all((control.user_id < 6) == (user < 6) for user, control in zip(people, found))
+
+
+def test_whoever_knows_most_nearly_as_much_stands_in_for_somebody_alone_in_a_group() -> None:
     people = {1: persona(("animals", "palette")), 2: persona(), 3: persona(("general", "palette"))}
-    assert control_for(1, "a fox", people, [1, 2, 3]) == Control(2, 1)
-    assert control_for(1, "a fox", {1: people[1]}, [1]) == Control(None, 0)
+    assert matched_controls([(1, FOX)], people, [1, 2, 3]) == [Control(2, 1)]
+    assert matched_controls([(1, FOX)], people, [1]) == [Control(None, 0)]
 
 
 def test_what_a_taste_is_never_decides_whose_persona_is_the_control() -> None:
     people = {u: persona(("animals", "palette")) for u in range(5)}
-    chosen = control_for(2, "a fox", people, [4, 2, 0, 1, 3])
+    cases = [(u, FOX) for u in people]
+    chosen = matched_controls(cases, people, [4, 2, 0, 1, 3])
     people[0] = Persona(
         summary="", preferences=[{"context": "animals", "facet": "palette", "phrase": "another"}]
     )
-    assert control_for(2, "a fox", people, [4, 2, 0, 1, 3]) == chosen == Control(0, 0)
+    assert matched_controls(cases, people, [4, 2, 0, 1, 3]) == chosen
 
 
 def test_cases_are_held_out_posts_of_people_with_a_usable_persona(tmp_path) -> None:

@@ -175,7 +175,7 @@ def benchmark_cases(
     """The benchmark_prompts table: one case a held-out post of a user who has a persona.
 
     `mismatched_user_id` is another benchmark user whose persona knows as much about the case's
-    subject as the own one (`control_for`). Null if there is only one user.
+    subject as the own one (`matched_controls`). Null if there is only one user.
     """
     personas = pq.read_table(list(persona_files), columns=["user_id", "quarantined", "profile"])
     usable = {
@@ -192,9 +192,9 @@ def benchmark_cases(
     kept = [row for row in rows if row["user_id"] in usable]
     titled = [row for row in kept if words(row["title"] or "")]
     users = sorted({row["user_id"] for row in titled})
-    cycle = cycle_of_users(users, seed)
     bases = [base_prompt(row["title"]) for row in titled]
-    controls = [control_for(row["user_id"], b, usable, cycle) for row, b in zip(titled, bases)]
+    owners = [(row["user_id"], base) for row, base in zip(titled, bases)]
+    controls = matched_controls(owners, usable, cycle_of_users(users, seed))
     table = pa.table(
         [
             pa.array([row["post_id"] for row in titled], pa.string()),
@@ -243,23 +243,41 @@ def coverage(persona: Persona, base: str) -> frozenset[tuple[str, bool]]:
     return frozenset({(facet, True) for facet in own} | {(facet, False) for facet in general})
 
 
-def control_for(
-    user: int, base: str, personas: Mapping[int, Persona], cycle: Sequence[int]
-) -> Control:
-    """The next user of the cycle whose persona covers the prompt's subject like the user's own.
+def matched_controls(
+    cases: Sequence[tuple[int, str]], personas: Mapping[int, Persona], cycle: Sequence[int]
+) -> list[Control]:
+    """The mismatched person of each case (user, base prompt), in order.
 
-    A control that lacks a taste where the own persona has one would fall back to generic words, and
-    lose (or, in a world without taste, win) for that alone. Only the personas' structure decides,
-    never what the tastes are nor anybody's truth. Where nobody's coverage is equal, the nearest
-    one counts, the first in the cycle.
+    Cases of one context whose own personas cover it alike form a group, and in it everybody gets
+    the persona of the next person of the cycle: own and mismatched prompts are then written from the
+    same personas, each as often, and differ in nothing but whose they are. A control that lacks a
+    taste where the own persona has one would lose for that alone. Only the personas' structure
+    decides, never what the tastes are nor anybody's truth.
+
+    Somebody alone in a group gets whoever covers the context most alike, the first in the cycle.
     """
-    if len(cycle) < 2:
-        return Control(None, 0)
-    place = cycle.index(user)
-    others = [*cycle[place + 1 :], *cycle[:place]]
-    own = coverage(personas[user], base)
-    best = min(others, key=lambda other: len(own ^ coverage(personas[other], base)))
-    return Control(best, len(own ^ coverage(personas[best], base)))
+    place = {user: position for position, user in enumerate(cycle)}
+    covered = [coverage(personas[user], base) for user, base in cases]
+    keys = [(context_of_prompt(base), own) for (_, base), own in zip(cases, covered)]
+    groups: dict[object, set[int]] = {}
+    for (user, _), key in zip(cases, keys):
+        groups.setdefault(key, set()).add(user)
+    following: dict[object, dict[int, int]] = {}
+    for key, members in groups.items():
+        order = sorted(members, key=place.__getitem__)
+        following[key] = dict(zip(order, [*order[1:], order[0]]))
+    controls = []
+    for (user, base), key, own in zip(cases, keys, covered):
+        if following[key][user] != user:
+            controls.append(Control(following[key][user], 0))
+            continue
+        others = [*cycle[place[user] + 1 :], *cycle[: place[user]]]
+        if not others:
+            controls.append(Control(None, 0))
+            continue
+        best = min(others, key=lambda other: len(own ^ coverage(personas[other], base)))
+        controls.append(Control(best, len(own ^ coverage(personas[best], base))))
+    return controls
 
 
 def cycle_of_users(users: Sequence[int], seed: int) -> list[int]:
