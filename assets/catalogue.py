@@ -9,6 +9,7 @@ from pathlib import Path
 from assets import (
     encoder,
     evaluation,
+    gallery,
     graph,
     imaging,
     persona,
@@ -25,7 +26,18 @@ from zipp_dagster.platform.sql_models import check_references, load_models
 
 CONTRACTS = Path(__file__).parent / "contracts"
 SQL_FOLDER = Path(__file__).parents[1] / "dbt_like_sql"
-STAGES = (reddit, graph, encoder, imaging, persona, evaluation, zipbench, promotion, report)
+STAGES = (
+    reddit,
+    graph,
+    encoder,
+    imaging,
+    persona,
+    evaluation,
+    zipbench,
+    gallery,
+    promotion,
+    report,
+)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The report: its grids of pictures, what it is gathered from, and the page."""
+"""The report: what it is gathered from, and the page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any
 
 from assets import sources
 from assets.zipbench import OWNER, reference_images
-from zipp_dagster.imaging.config import ImagingSettings
-from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.versions import Version
-from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 PARTS = {
@@ -52,6 +49,13 @@ def report_data(
     )
     personas = inputs["personas"].table()
     prose = dict(zip(personas["user_id"].to_pylist(), personas["summary"].to_pylist(), strict=True))
+    shown = (
+        inputs["benchmark_prompts"].table(),
+        inputs["generated_images"].table(),
+        references,
+        prose,
+        inputs["benchmark_scores"].table(),
+    )
     return ReportData(
         synthetic=inputs.available("sample_world"),
         profile=platform.settings.profile,
@@ -59,14 +63,11 @@ def report_data(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         facts=_facts(inputs),
         leaderboard=inputs["leaderboard"].table(),
-        gallery=build_gallery(
-            inputs["benchmark_prompts"].table(),
-            inputs["generated_images"].table(),
-            references,
-            prose,
-            inputs["benchmark_scores"].table(),
-            settings.gallery_size,
-        ),
+        gallery=build_gallery(*shown, settings.gallery_size),
+        failures=build_gallery(*shown, max(1, settings.gallery_size // 3), failures=True),
+        grids=_grids(inputs, prose),
+        cases=inputs["benchmark_cases"].version.manifest.metadata,
+        not_run=inputs["rewritten_prompts"].version.manifest.metadata.get("not_run", {}),
         curves=_curves(inputs),
         promotions=[_promotion(inputs)],
         preferences=human_preferences(settings),
@@ -95,6 +96,35 @@ def _encoders(ablation: Any) -> Any:
     columns = ["encoder", "users", *SHOWN_ENCODER_METRICS]
     ordered = sorted(rows.values(), key=lambda entry: entry["users"])
     return pa.table({column: [row.get(column, "") for row in ordered] for column in columns})
+
+
+def _grids(inputs: Inputs, prose: dict[int, str]) -> list[Any]:
+    from zipp_dagster.zipbench.gallery import Picture
+    from zipp_dagster.zipbench.report import GridRow
+
+    rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for cell in inputs["gallery_images"].rows():
+        rows.setdefault((cell["kind"], cell["row"]), []).append(cell)
+    people: dict[int, str] = {}
+    for cells in rows.values():
+        for cell in cells:
+            people.setdefault(cell["user_id"], f"person {chr(ord('A') + len(people))}")
+    return [
+        GridRow(
+            kind,
+            cells[0]["base_prompt"] if kind == "same_prompt" else people[cells[0]["user_id"]],
+            [
+                Picture(
+                    people[cell["user_id"]] if kind == "same_prompt" else cell["base_prompt"],
+                    cell["prompt"],
+                    cell["image"],
+                )
+                for cell in cells
+            ],
+            persona=prose.get(cells[0]["user_id"]) if kind == "same_persona" else None,
+        )
+        for (kind, _), cells in rows.items()
+    ]
 
 
 def _facts(inputs: Inputs) -> dict[str, str]:
@@ -168,86 +198,6 @@ def _lineage(inputs: Inputs) -> list[Any]:
     ]
 
 
-@check("grid_complete")
-def grid_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Every picture of the grids was drawn, with the prompt that made it."""
-    import pyarrow.parquet as parquet
-
-    rows = parquet.read_table(draft.files()).to_pylist()
-    empty = sum(not row["prompt"] or not row["image"] for row in rows)
-    return CheckOutcome(empty == 0, f"{len(rows)} pictures, {empty} without image or prompt")
-
-
-@artifact(
-    group="zipbench",
-    kinds={"diffusers", "parquet"},
-    owner=OWNER,
-    inputs=["benchmark_prompts", "personas", "diffusion_model", "sample_world"],
-    optional=["sample_world"],
-    checks=[grid_complete],
-    pool="gpu",
-)
-def gallery_images(
-    inputs: Inputs,
-    out: Draft,
-    persona: PersonaSettings,
-    imaging: ImagingSettings,
-    progress: Progress,
-) -> Summary:
-    """One prompt as six people's personas draw it, and six prompts as one persona draws them.
-
-    For the eye only: nothing is scored. People and prompts are chosen by a rule.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    from zipp_dagster.imaging.generation import ImageRequest, generate
-    from zipp_dagster.imaging.pipelines import load_pipeline
-    from zipp_dagster.imaging.seeds import case_seed
-    from zipp_dagster.imaging.stored_models import stored_model
-    from zipp_dagster.imaging.token_limits import token_counter
-    from zipp_dagster.persona.language_models import load_language_model
-    from zipp_dagster.persona.personas import read_personas
-    from zipp_dagster.persona.rewriting import rewrite_prompt
-    from zipp_dagster.platform.previews import contact_sheet
-    from zipp_dagster.zipbench.grids import SCHEMA, choose_cells
-
-    personas = read_personas(inputs["personas"].files())
-    cells = choose_cells(inputs["benchmark_prompts"].table(), personas)
-    model = load_language_model(persona.language_model)
-    count = token_counter(inputs["diffusion_model"].directory)
-    prompts = [
-        rewrite_prompt(
-            cell.base_prompt, personas[cell.user_id][1], model, persona, count_tokens=count
-        )[0]
-        for cell in cells
-    ]
-    stored = stored_model(inputs["diffusion_model"].directory)
-    drawn = generate(
-        # One seed a base prompt: what differs between people is the persona alone.
-        [
-            ImageRequest(cell.name, "zipp_0shot", prompt, case_seed(cell.base_prompt, imaging.seed))
-            for cell, prompt in zip(cells, prompts, strict=True)
-        ],
-        load_pipeline(stored.model, stored.revision, imaging),
-        imaging,
-        out.scratch / "drawn",
-        out.scratch / "batches",
-        progress,
-    )
-    images = parquet.read_table(drawn.files)["image"].to_pylist() if cells else []
-    rows = [
-        {**cell.__dict__, "prompt": prompt, "image": image}
-        for cell, prompt, image in zip(cells, prompts, images, strict=True)
-    ]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
-    shown = {}
-    if inputs.available("sample_world") and images:
-        shown["one prompt, six people; one person, six prompts"] = contact_sheet(images, columns=6)
-    return Summary(rows=len(rows), images=shown)
-
-
 @check("report_complete")
 def report_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """The page and its scores exist, and the page needs nothing from the network."""
@@ -284,6 +234,7 @@ def show_report(platform: Platform, version: Version) -> None:
         "benchmark_scores",
         "gallery_images",
         "benchmark_prompts",
+        "rewritten_prompts",
         "generated_images",
         "personas",
         "media",
@@ -327,4 +278,4 @@ def zipbench_report(
     return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
 
 
-ARTIFACTS = (gallery_images, zipbench_report)
+ARTIFACTS = (zipbench_report,)

@@ -231,6 +231,10 @@ class Control:
     distance: int
 
 
+_Group = tuple[str | None, frozenset[tuple[str, bool]]]
+"""A prompt's context, and how a persona covers it."""
+
+
 def coverage(persona: Persona, base: str) -> frozenset[tuple[str, bool]]:
     """What a persona could say about a prompt's subject: (facet, whether for this very context).
 
@@ -259,10 +263,10 @@ def matched_controls(
     place = {user: position for position, user in enumerate(cycle)}
     covered = [coverage(personas[user], base) for user, base in cases]
     keys = [(context_of_prompt(base), own) for (_, base), own in zip(cases, covered)]
-    groups: dict[object, set[int]] = {}
+    groups: dict[_Group, set[int]] = {}
     for (user, _), key in zip(cases, keys):
         groups.setdefault(key, set()).add(user)
-    following: dict[object, dict[int, int]] = {}
+    following: dict[_Group, dict[int, int]] = {}
     for key, members in groups.items():
         order = sorted(members, key=place.__getitem__)
         following[key] = dict(zip(order, [*order[1:], order[0]]))
