@@ -23,6 +23,7 @@ COMMANDS = {
     "encoder": ("models", "Encoders on anybody's user,item,count tables."),
     "personas": ("personas", "Show, edit, import and export personas."),
     "personalize": ("personas", "A prompt and its image, generic and personal."),
+    "zipbench": ("zipbench", "The benchmark: methods, cases of public data sets, export."),
     "erase": ("housekeeping", "Record erasures; with --apply, rebuild without them."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 
 from tests.zipbench.worlds import cases_table
@@ -93,3 +95,15 @@ def test_a_step_that_writes_a_case_twice_is_an_error(monkeypatch):
     with pytest.raises(ValueError, match="the method twice gave a case two prompts"):
         write_prompts(context(), ("no_persona", "twice"))
     assert run.METHODS is registry.METHODS
+
+
+def test_the_method_of_the_guide_runs_as_it_stands(monkeypatch):
+    guide = (Path(__file__).parents[2] / "BENCHMARK.md").read_text()
+    assert len(guide.splitlines()) <= 30
+    names: dict[str, object] = {}
+    exec(guide.split("```python\n")[1].split("```")[0], names)
+    method = names["METHOD"]
+    monkeypatch.setitem(registry.METHODS, method.name, method)
+    table, report = write_prompts(context(), ("no_persona", "mine"))
+    mine = table.filter(pa.compute.equal(table["method"], "mine"))
+    assert mine["prompt"].to_pylist() == ["a fox, in fog"] * 2 and report.by_method["mine"] == 2

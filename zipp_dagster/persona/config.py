@@ -94,4 +94,6 @@ class PersonaSettings(Section):
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."
     )
     batch_users: int = Field(256, ge=1, description="Personas asked for in one call to the model.")
-    seed: int = Field(0, ge=0, description="Seed of the order in which mismatched personas are sought.")
+    seed: int = Field(
+        0, ge=0, description="Seed of the order in which mismatched personas are sought."
+    )
