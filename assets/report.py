@@ -19,6 +19,7 @@ PARTS = {
     "language_models": "llm_ablation",
     "pluralism": "pluralism_scores",
     "demographics": "demographic_scores",
+    "judge": "judge_preferences",
 }
 """Part of the report → the asset that it is a table of."""
 
@@ -243,6 +244,7 @@ def show_report(platform: Platform, version: Version) -> None:
         "llm_ablation",
         "pluralism_scores",
         "demographic_scores",
+        "judge_preferences",
         "human_preferences",
         "persona_quality",
         "promotion_decision",
@@ -253,6 +255,7 @@ def show_report(platform: Platform, version: Version) -> None:
     optional=[
         "media",
         "demographic_scores",
+        "judge_preferences",
         "persona_quality",
         "sample_world",
         "encoder_ablation",

@@ -31,7 +31,12 @@ from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.reddit.warehouse_config import WarehouseSettings
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.section import Section
-from zipp_dagster.zipbench.config import MethodSettings, PromotionSettings, ZipbenchSettings
+from zipp_dagster.zipbench.config import (
+    JudgeSettings,
+    MethodSettings,
+    PromotionSettings,
+    ZipbenchSettings,
+)
 
 PREFIX = "ZIPP_"
 PROFILES = Path(__file__).parent / "profiles"
@@ -67,6 +72,7 @@ class Settings(BaseSettings):
     persona: PersonaSettings = PersonaSettings()
     zipbench: ZipbenchSettings = ZipbenchSettings()
     methods: MethodSettings = MethodSettings()
+    judge: JudgeSettings = JudgeSettings()
     promotion: PromotionSettings = PromotionSettings()
     lake: LakeSettings = LakeSettings()
     mlflow: MlflowSettings = MlflowSettings()

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -11,6 +12,7 @@ from tests.zipbench.worlds import cases_table, generated_table, png, scores_tabl
 from zipp_dagster.zipbench import svg
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
+from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
 from zipp_dagster.zipbench.report import Curve, GridRow, LineageRow, ReportData, write_report
 
@@ -129,6 +131,24 @@ def test_grids_show_what_varies_and_hide_real_people(tmp_path):
     assert scores["grids"] == [] and "an owl, ink" not in html
 
 
+def test_a_judges_table_shows_what_it_could_not_decide(tmp_path):
+    images = {
+        f"c{u}/{m}": b"x" * n for u in range(4) for m, n in (("zipp_0shot", 2), ("no_persona", 1))
+    }
+
+    class Length:
+        name = "length of the file"
+
+        def score(self, prompts, images):
+            return np.array([float(len(image)) for image in images])
+
+    cases = {f"c{u}": (u, "a fox", "") for u in range(4)}
+    table = judge_methods(Length(), images, cases, [("zipp_0shot", "no_persona")], 0.95)
+    html, scores = write(tmp_path, data(judge=table))
+    assert scores["judge"][0]["wins"] == 4 and scores["judge"][0]["win_rate"] == 1.0
+    assert "length of the file" in html and "Inconclusive" in html
+
+
 def test_failures_are_the_largest_losses_the_worst_first():
     cases = cases_table([(f"c{u}", u, None) for u in range(4)])
     made = generated_table(
@@ -214,7 +234,7 @@ def test_an_empty_report_names_every_missing_part_with_its_reason(tmp_path):
     empty = ReportData(True, "sample", "nothing", "now", skipped={"curves": "no training ran"})
     html, scores = write(tmp_path, empty)
     reasons = {entry["part"]: entry["reason"] for entry in scores["skipped"]}
-    assert reasons["curves"] == "no training ran" and len(reasons) == 12
+    assert reasons["curves"] == "no training ran" and len(reasons) == 13
     assert "no training ran" in html
     with pytest.raises(ValueError, match="skipped names 'curve'"):
         write_report(ReportData(True, "p", "s", "t", skipped={"curve": "x"}), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -93,6 +94,29 @@ class MethodSettings(Section):
     run: tuple[str, ...] = Field(
         default=(),
         description="Names of methods, with no_persona among them; empty: all that can run.",
+    )
+
+
+class JudgeSettings(Section):
+    """Which reward model or comparing model judges pictures, if any."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"device"})
+
+    kind: Literal["pickscore", "hpsv2", "imagereward", "vlm"] | None = Field(
+        default=None,
+        description="Reward model, or vlm (PIGReward and others that compare two pictures); none: "
+        "no judge, and no column of it.",
+    )
+    model: str = Field(
+        default="", description="Directory, file or hub id; empty: where its authors publish it."
+    )
+    revision: str | None = Field(default=None, description="Pinned hub revision.")
+    tokenizer: str = Field(
+        default="", description="Tokenizer where the checkpoint has none (hpsv2, imagereward)."
+    )
+    device: str = Field(default="auto", description="Torch device.")
+    max_new_tokens: int = Field(
+        default=16, ge=1, description="Longest answer of a comparing model, in tokens."
     )
 
 

@@ -146,7 +146,7 @@ def _differences(
     """
     rows: list[dict[str, object]] = []
     bootstrap = Bootstrap.of(settings)
-    for method, baseline in _comparisons(methods):
+    for method, baseline in comparisons(methods):
         for metric in METRICS:
             ours, theirs = table[method][metric], table[baseline][metric]
             shared = sorted(ours.keys() & theirs.keys())
@@ -231,7 +231,7 @@ def _opens_reference(method: str) -> bool:
     return method in METHODS and METHODS[method].opens_reference
 
 
-def _comparisons(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
+def comparisons(methods: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every method with the baseline, then the registered extra pairs, where both were run."""
     if BASELINE in methods:
         yield from ((method, BASELINE) for method in methods if method != BASELINE)

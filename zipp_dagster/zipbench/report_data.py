@@ -22,6 +22,7 @@ PARTS = (
     "demographics",
     "promotions",
     "preferences",
+    "judge",
     "leaks",
     "lineage",
 )
@@ -92,6 +93,7 @@ class ReportData:
     demographics: pa.Table | None = None
     promotions: Sequence[PromotionDecision] = ()
     preferences: HumanPreferences | None = None
+    judge: pa.Table | None = None
     leaks: Mapping[str, int] | None = None
     lineage: Sequence[LineageRow] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)

@@ -40,6 +40,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     "demographics": ("demographic_scores",),
     "promotions": ("promotion_decision",),
     "preferences": ("human_preferences",),
+    "judge": ("judge_preferences",),
     "leaks": ("benchmark_holdout", "image_posts", "benchmark_cases"),
 }
 """Section of the page → the assets that its numbers are read from."""
@@ -83,6 +84,10 @@ def build_view(data: ReportData, settings: ZipbenchSettings) -> View:
         "demographics": _demographics(data),
         "promotions": [asdict(decision) for decision in data.promotions],
         "preferences": _preferences(data),
+        "judge": [
+            row | {"label": method_label(row["method"]), "against": method_label(row["opponent"])}
+            for row in table_rows(data.judge)
+        ],
         "leaks": dict(data.leaks) if data.leaks is not None else None,
         "lineage": [asdict(row) for row in data.lineage],
         "provenance": _provenance(data),
