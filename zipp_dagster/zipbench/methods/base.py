@@ -135,3 +135,14 @@ class Rewriting:
         )
         names = pa.array([method] * table.num_rows, pa.string())
         return table.set_column(table.schema.get_field_index("method"), "method", names)
+
+
+def prompt_table(
+    method: str, prompts: Mapping[str, str], *, language_model: str = "none", flags: str = ""
+) -> pa.Table:
+    """The rows of rewritten_prompts for a step that asks no rewriter: case → prompt."""
+    from zipp_dagster.persona.rewriting import REWRITTEN_SCHEMA
+
+    common = {"method": method, "language_model": language_model, "flags": flags, "shots": 0}
+    rows = [common | {"case_id": case, "prompt": prompt} for case, prompt in prompts.items()]
+    return pa.Table.from_pylist(rows, schema=REWRITTEN_SCHEMA)

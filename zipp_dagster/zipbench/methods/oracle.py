@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from zipp_dagster.zipbench.methods.base import Method, PromptContext
+from zipp_dagster.zipbench.methods.base import Method, PromptContext, prompt_table
 
 
 class ReferencePrompts:
@@ -16,24 +16,8 @@ class ReferencePrompts:
 
     def write(self, method: str, context: PromptContext) -> pa.Table:
         """One row a case; no persona and no language model is asked."""
-        from zipp_dagster.persona.rewriting import REWRITTEN_SCHEMA
-
         rows = context.cases.select(["case_id", "reference_prompt"]).to_pylist()
-        return pa.Table.from_pylist(
-            [
-                {
-                    "case_id": row["case_id"],
-                    "method": method,
-                    "prompt": row["reference_prompt"],
-                    "persona_id": None,
-                    "language_model": "none",
-                    "shots": 0,
-                    "flags": "",
-                }
-                for row in rows
-            ],
-            schema=REWRITTEN_SCHEMA,
-        )
+        return prompt_table(method, {row["case_id"]: row["reference_prompt"] for row in rows})
 
 
 METHOD = Method(
