@@ -331,9 +331,11 @@ def generated_images(
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
     from zipp_dagster.platform.previews import contact_sheet
+    from zipp_dagster.zipbench.methods.run import frozen_generator_only
 
     stored = stored_model(inputs["diffusion_model"].directory)
     loaded = load_pipeline(stored.model, stored.revision, settings)
+    frozen_generator_only(row["method"] for row in inputs["rewritten_prompts"].rows())
     requests = [
         ImageRequest(
             row["case_id"], row["method"], row["prompt"], case_seed(row["case_id"], settings.seed)

@@ -15,7 +15,7 @@ from zipp_dagster.zipbench import registry
 from zipp_dagster.zipbench.methods import run
 from zipp_dagster.zipbench.methods.base import Method, PromptContext, Rewriting
 from zipp_dagster.zipbench.methods.oracle import ReferencePrompts
-from zipp_dagster.zipbench.methods.run import chosen_methods, write_prompts
+from zipp_dagster.zipbench.methods.run import chosen_methods, frozen_generator_only, write_prompts
 
 
 def context() -> PromptContext:
@@ -95,6 +95,14 @@ def test_a_step_that_writes_a_case_twice_is_an_error(monkeypatch):
     with pytest.raises(ValueError, match="the method twice gave a case two prompts"):
         write_prompts(context(), ("no_persona", "twice"))
     assert run.METHODS is registry.METHODS
+
+
+def test_a_method_with_an_image_step_is_never_drawn_as_if_it_had_none(monkeypatch):
+    changed = Method("mine", "mine", "ours", "", ReferencePrompts(), image=object())
+    monkeypatch.setitem(registry.METHODS, "mine", changed)
+    frozen_generator_only(["no_persona", "oracle"])
+    with pytest.raises(ValueError, match="mine has an image step of its own"):
+        frozen_generator_only(["no_persona", "mine"])
 
 
 def test_the_method_of_the_guide_runs_as_it_stands(monkeypatch):

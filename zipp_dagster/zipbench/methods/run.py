@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -64,6 +64,18 @@ def chosen_methods(wanted: Sequence[str] = ()) -> tuple[list[str], dict[str, str
         else:
             run.append(name)
     return run, left_out
+
+
+def frozen_generator_only(names: Iterable[str]) -> None:
+    """ValueError where a method has an image step of its own.
+
+    Drawn by the frozen generator alone, it would be another method under its name.
+    """
+    special = sorted({name for name in names if name in METHODS and METHODS[name].image})
+    if special:
+        raise ValueError(
+            f"{special[0]} has an image step of its own, which the drawing of prompts does not run"
+        )
 
 
 def write_prompts(
