@@ -9,11 +9,15 @@ from pathlib import Path
 from assets import (
     encoder,
     evaluation,
+    gallery,
     graph,
     image_models,
     imaging,
+    judging,
     persona,
+    promotion,
     reddit,
+    report,
     warehouse_checks,
     zipbench,
 )
@@ -25,7 +29,20 @@ from zipp_dagster.platform.sql_models import check_references, load_models
 
 CONTRACTS = Path(__file__).parent / "contracts"
 SQL_FOLDER = Path(__file__).parents[1] / "dbt_like_sql"
-STAGES = (reddit, graph, encoder, image_models, imaging, persona, evaluation, zipbench)
+STAGES = (
+    reddit,
+    graph,
+    encoder,
+    image_models,
+    imaging,
+    judging,
+    persona,
+    evaluation,
+    zipbench,
+    gallery,
+    promotion,
+    report,
+)
 
 
 @cache

@@ -198,11 +198,54 @@ def weights_balanced(draft: Draft, inputs: Inputs) -> CheckOutcome:
     )
 
 
+def _synthetic(inputs: Inputs, platform: Platform, settings: ZipbenchSettings) -> Any:
+    """The sample world's people and its invented target population, labelled so."""
+    from zipp_dagster.zipbench.demographics import Population
+
+    truth = _truth(inputs)
+    target = truth.target_population
+    marginals = {name: target["marginals"][name] for name in settings.raking_dimensions}
+    groups = _with_pseudonyms(truth.people, platform).select(["user_id", *marginals])
+    return groups, Population(target["label"], marginals)
+
+
+def _claimed(inputs: Inputs, settings: ZipbenchSettings) -> Any:
+    """What personas claim of real people, and the United Nations' population of 2024.
+
+    A claim below the confidence floor counts as unknown: its person is weighted by the other
+    dimensions only.
+    """
+    import pyarrow as pa
+
+    from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.schema import AGE_BANDS
+    from zipp_dagster.zipbench.demographics import Population
+    from zipp_dagster.zipbench.population import UN_WPP_2024, real_population
+
+    def ages(band: str) -> tuple[int, int | None]:
+        first, _, last = band.rstrip("+").partition("-")
+        return int(first), int(last) if last else None
+
+    targets = real_population(settings.wpp_age_file, {band: ages(band) for band in AGE_BANDS})
+    targets = {name: targets[name] for name in settings.raking_dimensions if name in targets}
+    rows = []
+    for user, (_, persona) in read_personas(inputs["personas"].files()).items():
+        claims = dict(persona.demographics.items())
+        row: dict[str, Any] = {"user_id": user}
+        for name, shares in targets.items():
+            claim = claims[name]
+            sure = claim.confidence >= settings.minimum_confidence and claim.value in shares
+            row[name] = claim.value if sure else None
+        rows.append(row)
+    fields = [("user_id", pa.uint64()), *((name, pa.string()) for name in targets)]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields)), Population(UN_WPP_2024, targets)
+
+
 @artifact(
     group="zipbench",
     kinds={"numpy", "parquet"},
     owner="team:zipbench",
-    inputs=["benchmark_scores", "sample_world"],
+    inputs=["benchmark_scores", "personas", "sample_world"],
     optional=["sample_world"],
     checks=[weights_balanced],
 )
@@ -211,25 +254,23 @@ def demographic_scores(
 ) -> Summary:
     """Scores weighted to a target population (raking), and scores of groups of twenty or more.
 
-    The sample world's target population is invented, and labelled so; people who never told their
-    demographics are not weighted at all.
+    The sample world's target population is invented, and labelled so. Real people are weighted by
+    what their personas claim to UN World Population Prospects 2024; unknowns keep their share.
     """
     import pyarrow.parquet as parquet
 
-    from zipp_dagster.zipbench.demographics import Population, demographic_scores
+    from zipp_dagster.zipbench.demographics import demographic_scores
     from zipp_dagster.zipbench.raking import RakingError
 
-    truth = _truth(inputs)
+    synthetic = inputs.available("sample_world")
+    groups, population = (
+        _synthetic(inputs, platform, settings) if synthetic else _claimed(inputs, settings)
+    )
     scores = inputs["benchmark_scores"].table()
     if scores["clip_i"].null_count == scores.num_rows:
         raise Skip("no case has a reference image, so there is no image score to weight")
-    target = truth.target_population
-    marginals = {name: target["marginals"][name] for name in settings.raking_dimensions}
-    groups = _with_pseudonyms(truth.people, platform).select(["user_id", *marginals])
     try:
-        table = demographic_scores(
-            scores, groups, Population(target["label"], marginals), settings, metrics=("clip_i",)
-        )
+        table = demographic_scores(scores, groups, population, settings, metrics=("clip_i",))
     except RakingError as error:
         raise Skip(f"these benchmark users cannot be weighted to the target: {error}") from error
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
@@ -238,7 +279,7 @@ def demographic_scores(
     weighted = [{k: row[k] for k in shown} for row in rows if row["dimension"] is None]
     return Summary(
         rows=len(rows),
-        metadata={"population": target["label"]},
+        metadata={"population": population.name},
         tables={"raw, raked, trimmed": weighted},
     )
 

@@ -10,6 +10,7 @@ from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artif
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
+from zipp_dagster.zipbench.config import MethodSettings
 
 OWNER = "team:imaging"
 THUMBNAIL_CASES = 8
@@ -73,30 +74,39 @@ def subjects_kept(draft: Draft, inputs: Inputs) -> CheckOutcome:
     pool="llm",
 )
 def rewritten_prompts(
-    inputs: Inputs, out: Draft, settings: PersonaSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    settings: PersonaSettings,
+    methods: MethodSettings,
+    progress: Progress,
 ) -> Summary:
-    """Each base prompt rewritten by every method: nobody's persona, the own one, with past prompts.
+    """Each base prompt rewritten by every registered method: nobody's persona, the own one, another's.
 
-    The mismatched method uses another person's persona: what the own persona must beat.
+    The mismatched method uses another person's persona: what the own persona must beat. The registry
+    is `zipp_dagster/zipbench/registry.py`.
     """
     import pyarrow.parquet as parquet
 
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import read_personas
-    from zipp_dagster.persona.rewriting import rewrite_cases
+    from zipp_dagster.zipbench.methods.base import PromptContext
+    from zipp_dagster.zipbench.methods.run import write_prompts
 
-    table, report = rewrite_cases(
+    context = PromptContext(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
         inputs["image_posts"].table().select(["user_id", "post_id", "title", "created_at"]),
         load_language_model(settings.language_model),
         settings,
         count_tokens=token_counter(inputs["diffusion_model"].directory),
-        progress=progress,
     )
+    table, report = write_prompts(context, methods.run, progress)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
-    return Summary(rows=table.num_rows, metadata=dict(report.__dict__))
+    return Summary(
+        rows=table.num_rows,
+        metadata={"language_model": context.model.name, **report.metadata()},
+    )
 
 
 @check("images_valid")
@@ -142,9 +152,11 @@ def generated_images(
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
     from zipp_dagster.platform.previews import contact_sheet
+    from zipp_dagster.zipbench.methods.run import frozen_generator_only
 
     stored = stored_model(inputs["diffusion_model"].directory)
     loaded = load_pipeline(stored.model, stored.revision, settings)
+    frozen_generator_only(row["method"] for row in inputs["rewritten_prompts"].rows())
     requests = [
         ImageRequest(
             row["case_id"], row["method"], row["prompt"], case_seed(row["case_id"], settings.seed)

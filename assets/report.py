@@ -1,4 +1,4 @@
-"""Gathers what the report shows from the artifacts that it is made from. Holds no asset."""
+"""The report: what it is gathered from, and the page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets import sources
-from zipp_dagster.platform.artifacts import Inputs
+from assets.zipbench import OWNER, reference_images
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
+from zipp_dagster.platform.lake import Draft
+from zipp_dagster.platform.versions import Version
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
 PARTS = {
@@ -16,6 +19,7 @@ PARTS = {
     "language_models": "llm_ablation",
     "pluralism": "pluralism_scores",
     "demographics": "demographic_scores",
+    "judge": "judge_preferences",
 }
 """Part of the report → the asset that it is a table of."""
 
@@ -45,6 +49,13 @@ def report_data(
     )
     personas = inputs["personas"].table()
     prose = dict(zip(personas["user_id"].to_pylist(), personas["summary"].to_pylist(), strict=True))
+    shown = (
+        inputs["benchmark_prompts"].table(),
+        inputs["generated_images"].table(),
+        references,
+        prose,
+        inputs["benchmark_scores"].table(),
+    )
     return ReportData(
         synthetic=inputs.available("sample_world"),
         profile=platform.settings.profile,
@@ -52,14 +63,11 @@ def report_data(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         facts=_facts(inputs),
         leaderboard=inputs["leaderboard"].table(),
-        gallery=build_gallery(
-            inputs["benchmark_prompts"].table(),
-            inputs["generated_images"].table(),
-            references,
-            prose,
-            inputs["benchmark_scores"].table(),
-            settings.gallery_size,
-        ),
+        gallery=build_gallery(*shown, settings.gallery_size),
+        failures=build_gallery(*shown, max(1, settings.gallery_size // 3), failures=True),
+        grids=_grids(inputs, prose),
+        cases=inputs["benchmark_cases"].version.manifest.metadata,
+        not_run=inputs["rewritten_prompts"].version.manifest.metadata.get("not_run", {}),
         curves=_curves(inputs),
         promotions=[_promotion(inputs)],
         preferences=_preferences(inputs),
@@ -99,6 +107,35 @@ def _encoders(ablation: Any) -> Any:
     columns = ["encoder", "users", *SHOWN_ENCODER_METRICS]
     ordered = sorted(rows.values(), key=lambda entry: entry["users"])
     return pa.table({column: [row.get(column, "") for row in ordered] for column in columns})
+
+
+def _grids(inputs: Inputs, prose: dict[int, str]) -> list[Any]:
+    from zipp_dagster.zipbench.gallery import Picture
+    from zipp_dagster.zipbench.report import GridRow
+
+    rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for cell in inputs["gallery_images"].rows():
+        rows.setdefault((cell["kind"], cell["row"]), []).append(cell)
+    people: dict[int, str] = {}
+    for cells in rows.values():
+        for cell in cells:
+            people.setdefault(cell["user_id"], f"person {chr(ord('A') + len(people))}")
+    return [
+        GridRow(
+            kind,
+            cells[0]["base_prompt"] if kind == "same_prompt" else people[cells[0]["user_id"]],
+            [
+                Picture(
+                    people[cell["user_id"]] if kind == "same_prompt" else cell["base_prompt"],
+                    cell["prompt"],
+                    cell["image"],
+                )
+                for cell in cells
+            ],
+            persona=prose.get(cells[0]["user_id"]) if kind == "same_persona" else None,
+        )
+        for (kind, _), cells in rows.items()
+    ]
 
 
 def _facts(inputs: Inputs) -> dict[str, str]:
@@ -170,3 +207,88 @@ def _lineage(inputs: Inputs) -> list[Any]:
         for entry in inputs.values()
         for version in entry.versions
     ]
+
+
+@check("report_complete")
+def report_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """The page and its scores exist, and the page needs nothing from the network."""
+    import json
+    import re
+
+    page = draft.path("index.html").read_text()
+    scores = json.loads(draft.path("scores.json").read_text())
+    outside = re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']+""", page)
+    return CheckOutcome(
+        bool(scores) and not outside,
+        f"{len(page) // 1024} KiB; {len(outside)} references to other places",
+    )
+
+
+def show_report(platform: Platform, version: Version) -> None:
+    """Puts the published page where people look for it."""
+    import shutil
+
+    folder = platform.reports / "zipbench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("scores.json", "index.html"):
+        shutil.copyfile(version.directory / name, folder / f".{name}")
+        (folder / f".{name}").replace(folder / name)
+
+
+@artifact(
+    group="zipbench",
+    kinds={"html"},
+    owner=OWNER,
+    inputs=[
+        "leaderboard",
+        "benchmark_cases",
+        "benchmark_scores",
+        "gallery_images",
+        "benchmark_prompts",
+        "rewritten_prompts",
+        "generated_images",
+        "personas",
+        "media",
+        "encoder_ablation",
+        "gat_checkpoint",
+        "llm_ablation",
+        "pluralism_scores",
+        "demographic_scores",
+        "judge_preferences",
+        "human_preferences",
+        "persona_quality",
+        "promotion_decision",
+        "image_posts",
+        "benchmark_holdout",
+        "sample_world",
+    ],
+    optional=[
+        "media",
+        "demographic_scores",
+        "judge_preferences",
+        "persona_quality",
+        "sample_world",
+        "encoder_ablation",
+        "llm_ablation",
+        "pluralism_scores",
+    ],
+    checks=[report_complete],
+    after_publish=show_report,
+)
+def zipbench_report(
+    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
+) -> Summary:
+    """The benchmark as a page: leaderboard, gallery, curves, decisions, and where every number is from.
+
+    Written to `reports/zipbench/`, with `scores.json` beside it. People of real dumps are not shown
+    unless a setting allows it.
+    """
+    from zipp_dagster.zipbench.report import write_report
+
+    page = write_report(
+        report_data(inputs, platform, settings, reference_images(inputs)), out.directory, settings
+    )
+    return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
+
+
+ARTIFACTS = (zipbench_report,)

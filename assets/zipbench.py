@@ -1,21 +1,20 @@
-"""ZIPBench: leak checks, scores, leaderboard, ablations, the promotion decision, the report."""
+"""ZIPBench: leak checks, cases, scores, leaderboard, ablations, human votes.
+
+The promotion decision is in `promotion`, the report in `report`, demographics (which open the sample
+world's truth) in `evaluation`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from assets.encoder import GRAPH_INPUTS, MODEL
-from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import CHAMPION, Registry
-from zipp_dagster.platform.versions import LakeError, Version
 from zipp_dagster.progress import Progress
-from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
+from zipp_dagster.zipbench.config import ZipbenchSettings
 
 OWNER = "team:zipbench"
-PROMOTION_METRICS = ("mrr", "hits10")
 IMPORTED_VOTES = "votes"
 """Folder below ZIPP_HOME that `zipp study import` fills."""
 BALLOTS = "votes.parquet"
@@ -42,7 +41,7 @@ CHECKS_OF_TABLES = {"image_posts": (nothing_held_out,)}
 """Checks of SQL models that need more than a contract."""
 
 
-def _references(inputs: Inputs) -> dict[str, bytes]:
+def reference_images(inputs: Inputs) -> dict[str, bytes]:
     """SHA-256 → picture, for the cases' reference images; empty where there is no media."""
     if not inputs.available("media"):
         return {}
@@ -54,6 +53,45 @@ def _references(inputs: Inputs) -> dict[str, bytes]:
         columns=["sha256", "image"], filter=dataset.field("sha256").isin(wanted)
     )
     return dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+
+
+@check("leaks_flagged")
+def leaks_flagged(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Every case has its flags; more than one leaking case in ten is worth a look."""
+    import pyarrow.parquet as parquet
+
+    flags = parquet.read_table(draft.files(), columns=["leaks"])["leaks"].to_pylist()
+    leaked = sum(bool(leaks) for leaks in flags)
+    return CheckOutcome(
+        leaked <= 0.1 * len(flags), f"{leaked} of {len(flags)} cases leak", severity="warn"
+    )
+
+
+@artifact(
+    group="zipbench",
+    kinds={"parquet"},
+    owner=OWNER,
+    inputs=["benchmark_prompts", "image_posts"],
+    checks=[leaks_flagged],
+)
+def benchmark_cases(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
+    """The benchmark's cases in one canonical row each, with the person's history and leak flags.
+
+    Public data sets load into the same columns (`zipp zipbench cases`); clean and leaked cases are
+    reported apart.
+    """
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.cases import pipeline_cases
+
+    posts = inputs["image_posts"].table().select(["user_id", "created_at", "title", "sha256"])
+    cases = pipeline_cases(
+        inputs["benchmark_prompts"].table(),
+        posts.sort_by([("user_id", "ascending"), ("created_at", "ascending")]),
+        threshold=settings.leak_token_f1,
+    )
+    parquet.write_table(cases.table(), out.path("part-0.parquet"), compression="zstd")
+    return Summary(rows=len(cases.cases), metadata=cases.counts())
 
 
 @check("all_cases_scored")
@@ -81,7 +119,13 @@ def all_cases_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="zipbench",
     kinds={"torch", "parquet"},
     owner=OWNER,
-    inputs=["benchmark_prompts", "generated_images", "media", "evaluation_encoder"],
+    inputs=[
+        "benchmark_cases",
+        "benchmark_prompts",
+        "generated_images",
+        "media",
+        "evaluation_encoder",
+    ],
     optional=["media"],
     checks=[all_cases_scored],
     pool="gpu",
@@ -107,17 +151,26 @@ def benchmark_scores(
     stored = stored_model(inputs["evaluation_encoder"].directory)
     encoder = load_evaluation_encoder(stored.model, stored.revision)
     cases, generated = inputs["benchmark_prompts"].table(), inputs["generated_images"].table()
-    references = _references(inputs)
+    references = reference_images(inputs)
     made = embed_generated(generated, encoder.embed_images, progress)
     posted = embed_references(cases, references, encoder.embed_images)
+    flags = inputs["benchmark_cases"].table().select(["case_id", "leaks"]).to_pylist()
     scores = score_cases(
-        cases, generated, references, encoder.embed_images, embeddings=(made, posted)
+        cases,
+        generated,
+        references,
+        encoder.embed_images,
+        getattr(encoder, "embed_texts", None),  # only a CLIP-class encoder reads texts
+        encoder=f"{encoder.name}@{encoder.version[:8]}",
+        embeddings=(made, posted),
+        leaks={row["case_id"]: row["leaks"] for row in flags},
     )
     parquet.write_table(scores, out.path("part-0.parquet"), compression="zstd")
     save_embeddings(made, out.path("embeddings-generated.parquet"))
     save_embeddings(posted, out.path("embeddings-reference.parquet"))
     scored = scores.num_rows - scores["clip_i"].null_count
     metadata: dict[str, Any] = {"image_scores": scored, "reference_pictures": len(posted.names)}
+    metadata["encoder"] = f"{encoder.name}@{encoder.version}"
     if not references:
         metadata["note"] = f"no reference images: {inputs['media'].skipped or 'none were found'}"
     return Summary(rows=scores.num_rows, metadata=metadata)
@@ -140,31 +193,56 @@ def intervals_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     )
 
 
+def method_costs(inputs: Inputs) -> dict[str, Any]:
+    """What an image of each method cost, as the runs that made prompts and images measured it.
+
+    Drawing is timed for all methods of the frozen generator together, and only where it drew
+    something; tokens only where a language model counts them.
+    """
+    from zipp_dagster.zipbench.leaderboard import MethodCost
+
+    drawing = inputs["generated_images"].version.manifest.metadata
+    drawn = drawing.get("drawn")
+    per_image = drawing["seconds"] / drawn if drawn else None
+    result = {}
+    for cost in inputs["rewritten_prompts"].version.manifest.metadata.get("costs", []):
+        prompts = max(cost["prompts"], 1)
+        tokens = cost["prompt_tokens"] + cost["completion_tokens"]
+        result[cost["method"]] = MethodCost(
+            cost["prompts"],
+            rewrite_seconds=cost["seconds"] / prompts,
+            rewrite_tokens=tokens / prompts if tokens else None,
+            draw_seconds=per_image,
+        )
+    return result
+
+
 @artifact(
     group="zipbench",
     kinds={"numpy", "parquet"},
     owner=OWNER,
-    inputs=["benchmark_scores"],
+    inputs=["benchmark_scores", "rewritten_prompts", "generated_images"],
     checks=[intervals_valid],
 )
 def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
-    """Every method by every metric, and paired differences, with bootstrap intervals over users.
+    """Every method by every metric, and paired differences, with intervals, tests and costs.
 
-    The row that matters: ZIPP 0-shot with the own persona against another person's persona.
+    Intervals resample users; p-values are Holm-adjusted over the table. The row that matters: ZIPP
+    0-shot with the own persona against another person's persona.
     """
     import pyarrow.parquet as parquet
 
     from zipp_dagster.zipbench.leaderboard import build_leaderboard
 
-    table = build_leaderboard(inputs["benchmark_scores"].table(), settings)
+    table = build_leaderboard(inputs["benchmark_scores"].table(), settings, method_costs(inputs))
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     rows = table.to_pylist()
-    columns = ("method", "metric", "baseline", "value", "low", "high", "cases", "users")
-    shown = [{column: row[column] for column in columns} for row in rows]
+    columns = ("method", "metric", "baseline", "value", "low", "high", "p_holm", "cases", "users")
+    shown = [{column: row[column] for column in columns} for row in rows if row["split"] == "all"]
     numbers = {
         f"{row['metric']}_{row['method']}": row["value"]
         for row in rows
-        if row["baseline"] is None and row["value"] is not None
+        if row["baseline"] is None and row["value"] is not None and row["split"] == "all"
     }
     return Summary(rows=len(rows), metadata=numbers, tables={"leaderboard": shown})
 
@@ -196,9 +274,12 @@ def llm_ablation(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summ
     import pyarrow.parquet as parquet
 
     from zipp_dagster.zipbench.language_model_ablation import language_model_ablation
+    from zipp_dagster.zipbench.registry import BASELINE
 
     scores = inputs["benchmark_scores"].table()
-    names = sorted(set(inputs["rewritten_prompts"].table()["language_model"].to_pylist()))
+    prompts = inputs["rewritten_prompts"].rows()
+    # The oracle asks no language model: it is no row of this table.
+    names = sorted({row["language_model"] for row in prompts if row["method"] == BASELINE})
     table = language_model_ablation(dict.fromkeys(names, scores), settings)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     return Summary(rows=table.num_rows, tables={"language models": table.to_pylist()})
@@ -244,6 +325,7 @@ def pluralism_scores(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> 
         load_embeddings(scores.path("embeddings-generated.parquet")),
         load_embeddings(scores.path("embeddings-reference.parquet")),
         settings,
+        encoder=str(scores.version.manifest.metadata["encoder"]),
     )
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     shown = ("method", "metric", "scope", "value", "low", "high", "floor")
@@ -354,179 +436,11 @@ def human_preferences(
     return Summary(rows=result.table.num_rows, metadata=metadata, tables={"win rates": rows})
 
 
-@check("decision_explained")
-def decision_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """The decision says promoted or kept, with at least one reason."""
-    import json
-
-    decision = json.loads(draft.path("decision.json").read_text())
-    valid = decision["outcome"] in ("promoted", "kept") and bool(decision["reasons"])
-    return CheckOutcome(valid, f"{decision['outcome']}: {'; '.join(decision['reasons'])}")
-
-
-@artifact(
-    group="zipbench",
-    kinds={"mlflow"},
-    owner=OWNER,
-    inputs=["gat_evaluation", "gat_checkpoint", *GRAPH_INPUTS[:3]],
-    checks=[decision_explained],
-)
-def promotion_decision(
-    inputs: Inputs,
-    out: Draft,
-    platform: Platform,
-    registry: Registry,
-    encoder: EncoderSettings,
-    rule: PromotionSettings,
-    settings: ZipbenchSettings,
-) -> Summary:
-    """Whether the candidate encoder becomes champion: both are scored on the same later-in-time links.
-
-    Never fails because a candidate did not win: it says promoted or kept, and why, and moves the
-    alias in MLflow accordingly.
-    """
-    import json
-    from dataclasses import asdict
-
-    from zipp_dagster.encoder.candidates import user_scores
-    from zipp_dagster.encoder.model_io import ModelError
-    from zipp_dagster.zipbench.promotion import Comparison, decide_promotion
-
-    candidate = inputs["gat_checkpoint"].version
-    paths = [inputs[name].directory for name in GRAPH_INPUTS[:3]]
-
-    def scores(directory: Any) -> Any:
-        return user_scores(directory, *paths, PROMOTION_METRICS, encoder)
-
-    champion, notes, theirs = registry.by_alias(MODEL, CHAMPION), [], None
-    if champion is not None:
-        try:
-            theirs = scores(platform.lake.version(champion.asset, champion.lake_version).directory)
-        except (ModelError, LakeError) as error:
-            notes.append(f"the champion cannot be scored on this data: {error}")
-    first = theirs is None
-    ours = scores(candidate.directory)
-    opponent = f"champion {champion.version}" if champion and not first else "popularity"
-    theirs = theirs if theirs is not None else scores(None)
-    registered = registry.by_lake_version(MODEL, candidate.id)
-    assert registered is not None, "a checkpoint is registered when it is published"
-    decision = decide_promotion(
-        f"candidate {registered.version}",
-        opponent,
-        [
-            Comparison(metric, "test links", ours[metric], theirs[metric], role=role)
-            for metric, role in zip(PROMOTION_METRICS, ("primary", "guard"), strict=True)
-        ],
-        rule,
-        settings,
-        first=first,
-    )
-    already = champion is not None and champion.lake_version == candidate.id
-    if decision.outcome == "promoted" and not already:
-        registry.promote(
-            MODEL, registered.version, who="promotion_decision", why="; ".join(decision.reasons)
-        )
-    document = {
-        **asdict(decision),
-        "reasons": [*notes, *decision.reasons],
-        "candidate_lake_version": candidate.id,
-        "champion_before": champion.lake_version if champion else None,
-    }
-    out.path("decision.json").write_text(json.dumps(document, indent=1))
-    return Summary(
-        metadata={
-            "outcome": decision.outcome,
-            "candidate": decision.candidate,
-            "opponent": decision.opponent,
-            "reasons": document["reasons"],
-        }
-    )
-
-
-@check("report_complete")
-def report_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """The page and its scores exist, and the page needs nothing from the network."""
-    import json
-    import re
-
-    page = draft.path("index.html").read_text()
-    scores = json.loads(draft.path("scores.json").read_text())
-    outside = re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']+""", page)
-    return CheckOutcome(
-        bool(scores) and not outside,
-        f"{len(page) // 1024} KiB; {len(outside)} references to other places",
-    )
-
-
-def show_report(platform: Platform, version: Version) -> None:
-    """Puts the published page where people look for it."""
-    import shutil
-
-    folder = platform.reports / "zipbench"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("scores.json", "index.html"):
-        shutil.copyfile(version.directory / name, folder / f".{name}")
-        (folder / f".{name}").replace(folder / name)
-
-
-@artifact(
-    group="zipbench",
-    kinds={"html"},
-    owner=OWNER,
-    inputs=[
-        "leaderboard",
-        "benchmark_scores",
-        "benchmark_prompts",
-        "generated_images",
-        "personas",
-        "media",
-        "encoder_ablation",
-        "gat_checkpoint",
-        "llm_ablation",
-        "pluralism_scores",
-        "demographic_scores",
-        "human_preferences",
-        "persona_quality",
-        "promotion_decision",
-        "image_posts",
-        "benchmark_holdout",
-        "sample_world",
-    ],
-    optional=[
-        "media",
-        "demographic_scores",
-        "persona_quality",
-        "sample_world",
-        "encoder_ablation",
-        "llm_ablation",
-        "pluralism_scores",
-    ],
-    checks=[report_complete],
-    after_publish=show_report,
-)
-def zipbench_report(
-    inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
-) -> Summary:
-    """The benchmark as a page: leaderboard, gallery, curves, decisions, and where every number is from.
-
-    Written to `reports/zipbench/`, with `scores.json` beside it. People of real dumps are not shown
-    unless a setting allows it.
-    """
-    from assets.report import report_data
-    from zipp_dagster.zipbench.report import write_report
-
-    page = write_report(
-        report_data(inputs, platform, settings, _references(inputs)), out.directory, settings
-    )
-    return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
-
-
 ARTIFACTS = (
+    benchmark_cases,
     benchmark_scores,
     leaderboard,
     llm_ablation,
     pluralism_scores,
     human_preferences,
-    promotion_decision,
-    zipbench_report,
 )

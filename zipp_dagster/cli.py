@@ -26,6 +26,7 @@ COMMANDS = {
     "studio": ("studio", "Personalise and human studies in the browser."),
     "study": ("studio", "Human studies: create, export, import."),
     "erase": ("erasure", "Erase people or items; with --apply, everywhere, with a receipt."),
+    "zipbench": ("zipbench", "The benchmark: methods, cases of public data sets, export."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),
     "bootstrap": ("operation", "Make the Dagster instance ready: pools, months, dagster.yaml."),

@@ -33,7 +33,12 @@ from zipp_dagster.reddit.warehouse_config import WarehouseSettings
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.section import Section
 from zipp_dagster.studio.config import RaterSettings, StudioSettings
-from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
+from zipp_dagster.zipbench.config import (
+    JudgeSettings,
+    MethodSettings,
+    PromotionSettings,
+    ZipbenchSettings,
+)
 
 PREFIX = "ZIPP_"
 PROFILES = Path(__file__).parent / "profiles"
@@ -69,6 +74,8 @@ class Settings(BaseSettings):
     snippets: SnippetSettings = SnippetSettings()
     persona: PersonaSettings = PersonaSettings()
     zipbench: ZipbenchSettings = ZipbenchSettings()
+    methods: MethodSettings = MethodSettings()
+    judge: JudgeSettings = JudgeSettings()
     promotion: PromotionSettings = PromotionSettings()
     lake: LakeSettings = LakeSettings()
     mlflow: MlflowSettings = MlflowSettings()

@@ -5,10 +5,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import zipp_dagster.zipbench.judges.base as judges_base
 from tests.zipbench.worlds import cases_table, embed, generated_table, picture
 from zipp_dagster.platform.contracts import load_contract
 from zipp_dagster.zipbench import (
+    cases,
     demographics,
+    grids,
     language_model_ablation,
     leaderboard,
     metrics,
@@ -18,6 +21,9 @@ from zipp_dagster.zipbench import (
 
 CONTRACTS = Path(__file__).parents[2] / "assets" / "contracts"
 SCHEMAS = {
+    "judge_preferences": judges_base.SCHEMA,
+    "gallery_images": grids.SCHEMA,
+    "benchmark_cases": cases.SCHEMA,
     "benchmark_scores": metrics.score_cases(
         cases_table([("a", 1, None)]), generated_table({("a", "m"): picture(1, 0)}), {}, embed
     ).schema,

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import gzip
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.zipbench.worlds import scores_table
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.demographics import Population, demographic_scores, publishable_groups
-from zipp_dagster.zipbench.population import load_wpp_ages, un_wpp_2024
+from zipp_dagster.zipbench.population import load_wpp_ages, real_population, un_wpp_2024
 
 SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
 
@@ -38,7 +39,7 @@ def test_a_weighted_score_moves_to_the_population_and_says_how_far():
     assert weighted["delta_percent"] == pytest.approx(-100 / 7)
     assert (weighted["low"], weighted["high"]) == pytest.approx((0.6, 0.6))  # no spread in a gender
     assert weighted["ess"] == pytest.approx(75.0) and weighted["n"] == 100
-    groups_found = {row["category"]: (row["raw"], row["n"]) for row in table.to_pylist()[1:]}
+    groups_found = {row["category"]: (row["raw"], row["n"]) for row in table.to_pylist()[1:3]}
     assert groups_found == {"male": (pytest.approx(0.8), 75), "female": (pytest.approx(0.4), 25)}
 
 
@@ -76,6 +77,44 @@ def test_no_group_below_the_minimum_can_be_read_off_or_worked_out():
     }
     assert publishable_groups({"a": 10, "b": 3}, 20) == {}
     assert publishable_groups({}, 20) == {}
+
+
+def test_the_gap_is_the_best_group_minus_the_worst_beside_what_chance_gives():
+    genders = ["male"] * 60 + ["female"] * 60
+    rng = np.random.default_rng(1)
+    for planted in (0.0, 0.3):
+        noise = rng.normal(0.0, 0.1, size=120)
+        scores = scores_table(
+            [
+                (f"c{u}", u, "m", 0.5 + planted * (g == "male") + noise[u])
+                for u, g in enumerate(genders)
+            ]
+        )
+        groups, population = even(genders)
+        gap = demographic_scores(scores, groups, population, SETTINGS).to_pylist()[-1]
+        assert gap["category"] == "gap" and gap["n"] == 120
+        assert 0.005 < gap["chance"] < (0.03 if planted == 0 else 0.06)
+        if planted:
+            assert gap["low"] < 0.3 < gap["high"] and gap["note"] == "male minus female"
+        else:
+            assert gap["raw"] < 0.06
+
+
+def test_one_group_has_no_gap():
+    groups, population = even(["male"] * 30)
+    table = demographic_scores(
+        scores_table([(f"c{u}", u, "m", 0.5) for u in range(30)]), groups, population, SETTINGS
+    )
+    assert table["category"].to_pylist() == [None, "male"]
+
+
+def test_age_is_a_target_only_with_the_uns_file_and_language_and_profession_never(tmp_path):
+    assert set(real_population(None, {})) == {"gender", "region"}
+    path = tmp_path / "ages.csv.gz"
+    write_wpp(path, [("World", 2024, 20, 5, 50.0), ("World", 2024, 65, 5, 10.0)])
+    targets = real_population(path, {"18-24": (18, 24), "65+": (65, None)})
+    assert targets["age_band"] == {"18-24": 50.0, "65+": 10.0}
+    assert set(targets) == {"gender", "region", "age_band"}
 
 
 def test_the_un_figures_add_up_to_the_un_world_total():

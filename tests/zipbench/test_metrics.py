@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.zipbench.worlds import cases_table, embed, generated_table, picture
-from zipp_dagster.zipbench.metrics import EmbeddingError, rouge_l, score_cases, token_f1
+from zipp_dagster.zipbench.metrics import EmbeddingError, score_cases
+from zipp_dagster.zipbench.text_metrics import rouge_l, token_f1
 
 
 def test_identical_pictures_score_one_and_opposite_ones_minus_one():
@@ -87,3 +88,14 @@ def test_token_f1_counts_distinct_tokens_and_ignores_case_and_order():
     assert token_f1("A Fox, a fox in mist", "mist in a fox") == 1.0
     assert token_f1("a fox in the mist", "a fox") == pytest.approx(4 / 7)
     assert token_f1("", "") == 0.0
+
+
+def test_rouge_l_agrees_with_rouge_score():
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer, rng = RougeScorer(["rougeL"], use_stemmer=False), random.Random(4)
+    vocabulary = "a fox owl in the mist, Watercolor; soft pastel-colors 2 lights".split()
+    for _ in range(200):
+        first, second = (" ".join(rng.choices(vocabulary, k=rng.randint(1, 14))) for _ in "ab")
+        oracle = scorer.score(second, first)["rougeL"].fmeasure
+        assert rouge_l(first, second) == pytest.approx(oracle, abs=1e-12)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
@@ -148,3 +149,40 @@ def test_each_replicate_is_raked_anew_even_when_it_lacks_a_category():
     drawn = weights[:, 8:].sum(1) > 0
     assert not drawn.all() and drawn.any()  # some replicates drew no woman
     assert share[drawn] == pytest.approx(0.5) and share[~drawn] == pytest.approx(0.0)
+
+
+def test_weights_agree_with_balance_on_the_same_people_and_margins():
+    """`balance` (Meta) rakes the same sample: its weights, to mean 1, are the oracle."""
+    from balance.weighting_methods.rake import rake as oracle
+
+    rng = np.random.default_rng(4)
+    people = {
+        "gender": list(rng.choice(["male", "female"], size=300, p=[0.7, 0.3])),
+        "region": list(rng.choice(["a", "b", "c"], size=300, p=[0.6, 0.3, 0.1])),
+        "age_band": list(rng.choice(["18-24", "25+"], size=300, p=[0.5, 0.5])),
+    }
+    targets = {
+        "gender": {"male": 0.5, "female": 0.5},
+        "region": {"a": 0.2, "b": 0.5, "c": 0.3},
+        "age_band": {"18-24": 0.25, "25+": 0.75},
+    }
+    ours = rake(people, targets, ZipbenchSettings(raking_tolerance=1e-9)).weights
+    # A target sample with exactly these margins, whatever the joint distribution.
+    population = pd.DataFrame(
+        {
+            name: [
+                category for category, share in shares.items() for _ in range(round(share * 400))
+            ]
+            for name, shares in targets.items()
+        }
+    )
+    found = oracle(
+        pd.DataFrame(people),
+        pd.Series(np.ones(300)),
+        population,
+        pd.Series(np.ones(400)),
+        transformations=None,
+        convergence_rate=1e-9,
+        weight_trimming_mean_ratio=None,
+    )["weight"].to_numpy()
+    assert ours == pytest.approx(found / found.mean(), abs=1e-6)

@@ -4,15 +4,17 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.zipbench.worlds import cases_table, generated_table, png, scores_table
 from zipp_dagster.zipbench import svg
 from zipp_dagster.zipbench.config import ZipbenchSettings
-from zipp_dagster.zipbench.gallery import build_gallery, small_png
+from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
+from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
-from zipp_dagster.zipbench.report import Curve, LineageRow, ReportData, write_report
+from zipp_dagster.zipbench.report import Curve, GridRow, LineageRow, ReportData, write_report
 
 SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
 METHODS = ("no_persona", "zipp_0shot", "mismatched")
@@ -92,6 +94,80 @@ def test_the_same_data_gives_the_same_bytes(tmp_path):
     assert first == write(tmp_path / "b", data())[0]
 
 
+def test_the_papers_figures_stand_beside_ours_as_another_world(tmp_path):
+    html, scores = write(
+        tmp_path, data(not_run={"zipp_5shot": "the rewriter offers no zipp_5shot"})
+    )
+    rows = {row["method"]: row for row in scores["paper"]["rows"]}
+    assert rows["zipp_0shot"]["paper"]["zipbench"] == [61.8, 73.4]
+    assert rows["zipp_0shot"]["clip_i"] == pytest.approx(62.5)
+    assert rows["fabric"]["clip_i"] is None and rows["mismatched"]["paper"] is None
+    assert "61.8 / 73.4" in html and "Two worlds" in html and "arXiv 2606.08841" in html
+    assert "ZIPP 5-shot: the rewriter offers no zipp_5shot." in html
+
+
+def test_every_section_says_which_versions_its_numbers_are_from(tmp_path):
+    versions = [
+        LineageRow(asset, None, f"{asset}-version-1", "run", "now")
+        for asset in ("leaderboard", "benchmark_scores", "pluralism_scores")
+    ]
+    html, scores = write(tmp_path, data(lineage=versions))
+    assert [entry["asset"] for entry in scores["provenance"]["leaderboard"]] == [
+        "leaderboard",
+        "benchmark_scores",
+    ]
+    assert html.count('title="leaderboard-version-1"') == 4  # three sections, and the list of all
+
+
+def test_grids_show_what_varies_and_hide_real_people(tmp_path):
+    rows = [
+        GridRow("same_prompt", "a fox", [Picture("person A", "a fox, ink", png())]),
+        GridRow("same_persona", "person A", [Picture("an owl", "an owl, ink", png())], PERSONA),
+    ]
+    html, scores = write(tmp_path / "a", data(grids=rows))
+    assert "One prompt, through the personas of different people" in html
+    assert scores["grids"][1]["pictures"] == [{"label": "an owl", "prompt": "an owl, ink"}]
+    html, scores = write(tmp_path / "b", data(synthetic=False, grids=rows))
+    assert scores["grids"] == [] and "an owl, ink" not in html
+
+
+def test_a_judges_table_shows_what_it_could_not_decide(tmp_path):
+    images = {
+        f"c{u}/{m}": b"x" * n for u in range(4) for m, n in (("zipp_0shot", 2), ("no_persona", 1))
+    }
+
+    class Length:
+        name = "length of the file"
+
+        def score(self, prompts, images):
+            return np.array([float(len(image)) for image in images])
+
+    cases = {f"c{u}": (u, "a fox", "") for u in range(4)}
+    table = judge_methods(Length(), images, cases, [("zipp_0shot", "no_persona")], 0.95)
+    html, scores = write(tmp_path, data(judge=table))
+    assert scores["judge"][0]["wins"] == 4 and scores["judge"][0]["win_rate"] == 1.0
+    assert "length of the file" in html and "Inconclusive" in html
+
+
+def test_failures_are_the_largest_losses_the_worst_first():
+    cases = cases_table([(f"c{u}", u, None) for u in range(4)])
+    made = generated_table(
+        {(f"c{u}", m): png() for u in range(4) for m in ("no_persona", "zipp_0shot")}
+    )
+    gains = {0: 0.1, 1: -0.3, 2: -0.1, 3: -0.2}
+    scores = scores_table(
+        [
+            (f"c{u}", u, m, 0.5 + (g if m == "zipp_0shot" else 0))
+            for u, g in gains.items()
+            for m in ("no_persona", "zipp_0shot")
+        ]
+    )
+    found = build_gallery(cases, made, {}, {}, scores, 2, failures=True)
+    assert [case.case_id for case in found] == ["c1", "c3"]
+    everything = build_gallery(cases, made, {}, {}, scores, 9, failures=True)
+    assert [case.case_id for case in everything] == ["c1", "c3", "c2"]
+
+
 def test_synthetic_data_is_labelled_and_says_what_the_own_persona_does(tmp_path):
     html, scores = write(tmp_path, data())
     assert "Synthetic data" in html and "(synthetic data)</title>" in html
@@ -118,7 +194,7 @@ def test_every_score_on_the_page_is_in_the_json(tmp_path):
 
     collect(scores)
     body = re.sub(r"<style>.*?</style>|<svg.*?</svg>|src=\"[^\"]*\"", "", html, flags=re.S)
-    shown = set(re.findall(r"\d\.\d{3}", body))
+    shown = set(re.findall(r"(?<!\d)\d\.\d{3}(?!\d)", body))
     assert shown and shown <= numbers
 
 
@@ -149,6 +225,7 @@ def test_without_reference_pictures_the_page_says_so_and_shows_no_clip_i(tmp_pat
     assert "no reference pictures" in html and scores["leaderboard"]["metrics"] == [
         "rouge_l",
         "prompt_truncated",
+        "prompt_copied",
     ]
     assert scores["findings"] == [] and "No reference picture." in html
 
@@ -157,7 +234,7 @@ def test_an_empty_report_names_every_missing_part_with_its_reason(tmp_path):
     empty = ReportData(True, "sample", "nothing", "now", skipped={"curves": "no training ran"})
     html, scores = write(tmp_path, empty)
     reasons = {entry["part"]: entry["reason"] for entry in scores["skipped"]}
-    assert reasons["curves"] == "no training ran" and len(reasons) == 11
+    assert reasons["curves"] == "no training ran" and len(reasons) == 13
     assert "no training ran" in html
     with pytest.raises(ValueError, match="skipped names 'curve'"):
         write_report(ReportData(True, "p", "s", "t", skipped={"curve": "x"}), tmp_path)

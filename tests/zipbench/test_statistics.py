@@ -7,6 +7,7 @@ from scipy import stats
 from zipp_dagster.zipbench.statistics import (
     Bootstrap,
     binomial_test,
+    holm,
     mean_interval,
     paired_difference,
     relative_lift,
@@ -95,3 +96,41 @@ def test_wilson_and_binomial_agree_with_scipy(wins, votes):
 def test_no_vote_is_an_error():
     with pytest.raises(ValueError, match="0 trials"):
         wilson_interval(0, 0)
+
+
+def test_a_p_value_is_the_interval_read_backwards():
+    rng = np.random.default_rng(2)
+    for world in range(40):
+        values = rng.normal(0.25, 1.0, size=30)
+        gain = paired_difference(values, np.zeros(30), np.arange(30), Bootstrap(999, 0.95, world))
+        # Quantiles interpolate between replicates, p-values count them: at the edge either may be.
+        if not 0.04 < gain.p_value < 0.06:
+            assert (gain.p_value < 0.05) == gain.excludes_zero
+
+
+def test_no_difference_has_p_one_and_a_constant_one_the_smallest_that_replicates_can_show():
+    users = np.arange(30)
+    assert paired_difference(np.ones(30), np.ones(30), users, FAST).p_value == 1.0
+    constant = paired_difference(np.full(30, 1.1), np.ones(30), users, FAST)
+    assert 0 < constant.p_value < 0.02 and constant.detectable == pytest.approx(0.0)
+
+
+def test_holm_agrees_with_statsmodels_and_keeps_the_order_of_the_family():
+    from statsmodels.stats.multitest import multipletests
+
+    family = np.random.default_rng(0).uniform(size=12) ** 3
+    assert holm(family) == pytest.approx(multipletests(family, method="holm")[1])
+    assert holm([0.01, 0.9, 0.02]) == pytest.approx([0.03, 0.9, 0.04])
+    assert holm([]).shape == (0,)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([0.5, 1.5])
+
+
+def test_a_narrow_sample_detects_less_than_a_wide_one():
+    rng = np.random.default_rng(0)
+    few, many = (
+        paired_difference(rng.normal(size=n), np.zeros(n), np.arange(n), FAST) for n in (25, 400)
+    )
+    # 2.8 standard errors at 80 % power; a little more with few users.
+    assert few.detectable == pytest.approx(2.8 / 5, rel=0.25)
+    assert many.detectable == pytest.approx(2.8 / 20, rel=0.15)

@@ -80,7 +80,7 @@ def generated_table(images: Mapping[tuple[str, str], bytes], prompt: str = "a fo
 
 
 def scores_table(rows: Sequence[tuple[str, int, str, float | None]]) -> pa.Table:
-    """benchmark_scores from (case_id, user_id, method, clip_i)."""
+    """benchmark_scores from (case_id, user_id, method, clip_i); ids starting with "leaked" leak."""
     return pa.table(
         {
             "case_id": pa.array([row[0] for row in rows], pa.string()),
@@ -90,6 +90,8 @@ def scores_table(rows: Sequence[tuple[str, int, str, float | None]]) -> pa.Table
             "clip_t": pa.nulls(len(rows), pa.float64()),
             "rouge_l": pa.array([0.5] * len(rows), pa.float64()),
             "prompt_truncated": pa.array([False] * len(rows), pa.bool_()),
+            "prompt_copied": pa.array([False] * len(rows), pa.bool_()),
+            "leaked": pa.array([row[0].startswith("leaked") for row in rows], pa.bool_()),
             "encoder": pa.array(["test encoder"] * len(rows), pa.string()),
         }
     )

@@ -132,4 +132,6 @@ class PersonaSettings(Section):
         4, ge=0, le=64, description="Posted pictures that a model which sees is shown for a persona."
     )
     batch_users: int = Field(256, ge=1, description="Personas asked for in one call to the model.")
-    seed: int = Field(0, ge=0, description="Seed of the derangement of mismatched personas.")
+    seed: int = Field(
+        0, ge=0, description="Seed of the order in which mismatched personas are sought."
+    )

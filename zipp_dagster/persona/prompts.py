@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zipp_dagster.persona.aesthetics import find_styles
-from zipp_dagster.persona.contexts import find_subjects
+from zipp_dagster.persona.aesthetics import GENERAL, find_styles
+from zipp_dagster.persona.contexts import context_of_prompt, find_subjects
 from zipp_dagster.persona.lexicon import singular, tokenize, word_set, words
+from zipp_dagster.persona.schema import Persona
 
 _TAGS: Final = re.compile(
     r"\[[^\]]*\]|\((?:oc|[^)]{0,12}px|\d+\s*[x×]\s*\d+)\)|https?://\S+", re.IGNORECASE
@@ -152,6 +153,7 @@ class CasesReport:
     posts_without_title: int
     without_style: int
     mismatched: int
+    mismatched_unlike: int
 
 
 CASES_SCHEMA: Final = pa.schema(
@@ -172,16 +174,14 @@ def benchmark_cases(
 ) -> tuple[pa.Table, CasesReport]:
     """The benchmark_prompts table: one case a held-out post of a user who has a persona.
 
-    `mismatched_user_id` is another benchmark user, by a seeded derangement: nobody meets himself,
-    and everybody's persona is used exactly once. Null if there is only one user.
+    `mismatched_user_id` is another benchmark user whose persona knows as much about the case's
+    subject as the own one (`matched_controls`). Null if there is only one user.
     """
-    personas = pq.read_table(list(persona_files), columns=["user_id", "quarantined"])
+    personas = pq.read_table(list(persona_files), columns=["user_id", "quarantined", "profile"])
     usable = {
-        user
-        for user, reason in zip(
-            personas.column("user_id").to_pylist(), personas.column("quarantined").to_pylist()
-        )
-        if reason is None
+        row["user_id"]: Persona.model_validate_json(row["profile"])
+        for row in personas.to_pylist()
+        if row["quarantined"] is None
     }
     columns = ["user_id", "post_id", "title", "sha256", "created_at"]
     posts = pq.read_table(list(holdout_files), columns=columns)
@@ -192,8 +192,9 @@ def benchmark_cases(
     kept = [row for row in rows if row["user_id"] in usable]
     titled = [row for row in kept if words(row["title"] or "")]
     users = sorted({row["user_id"] for row in titled})
-    strangers = derange(users, seed)
     bases = [base_prompt(row["title"]) for row in titled]
+    owners = [(row["user_id"], base) for row, base in zip(titled, bases)]
+    controls = matched_controls(owners, usable, cycle_of_users(users, seed))
     table = pa.table(
         [
             pa.array([row["post_id"] for row in titled], pa.string()),
@@ -201,12 +202,12 @@ def benchmark_cases(
             pa.array(bases, pa.string()),
             pa.array([row["title"] for row in titled], pa.string()),
             pa.array([row["sha256"] for row in titled], pa.string()),
-            pa.array([strangers.get(row["user_id"]) for row in titled], pa.uint64()),
+            pa.array([control.user_id for control in controls], pa.uint64()),
             pa.array([row["created_at"] for row in titled], pa.timestamp("us")),
         ],
         schema=CASES_SCHEMA,
     )
-    lost = {row["user_id"] for row in rows} - usable
+    lost = {row["user_id"] for row in rows} - usable.keys()
     report = CasesReport(
         cases=len(titled),
         users=len(users),
@@ -214,14 +215,76 @@ def benchmark_cases(
         posts_without_persona=len(rows) - len(kept),
         posts_without_title=len(kept) - len(titled),
         without_style=sum(words(base) == words(row["title"]) for base, row in zip(bases, titled)),
-        mismatched=len(strangers),
+        mismatched=sum(control.user_id is not None for control in controls),
+        mismatched_unlike=sum(control.distance > 0 for control in controls),
     )
     return table, report
 
 
-def derange(users: Sequence[int], seed: int) -> dict[int, int]:
-    """A random cycle over all users: everybody gets somebody else. Empty below two users."""
-    if len(users) < 2:
-        return {}
+@dataclass(frozen=True)
+class Control:
+    """The mismatched person of a case: whose persona is used, and in how many facets it knows more
+    or less about the subject than the own one (0: a fair control).
+    """
+
+    user_id: int | None
+    distance: int
+
+
+_Group = tuple[str | None, frozenset[tuple[str, bool]]]
+"""A prompt's context, and how a persona covers it."""
+
+
+def coverage(persona: Persona, base: str) -> frozenset[tuple[str, bool]]:
+    """What a persona could say about a prompt's subject: (facet, whether for this very context).
+
+    A taste for the prompt's context hides a general one of the same facet, as in rewriting.
+    """
+    context = context_of_prompt(base) or GENERAL
+    liked = [p for p in persona.preferences if p.polarity == "like"]
+    own = {p.facet for p in liked if p.context == context}
+    general = {p.facet for p in liked if p.context == GENERAL} - own
+    return frozenset({(facet, True) for facet in own} | {(facet, False) for facet in general})
+
+
+def matched_controls(
+    cases: Sequence[tuple[int, str]], personas: Mapping[int, Persona], cycle: Sequence[int]
+) -> list[Control]:
+    """The mismatched person of each case (user, base prompt), in order.
+
+    Cases of one context whose own personas cover it alike form a group, and in it everybody gets
+    the persona of the next person of the cycle: own and mismatched prompts are then written from the
+    same personas, each as often, and differ in nothing but whose they are. A control that lacks a
+    taste where the own persona has one would lose for that alone. Only the personas' structure
+    decides, never what the tastes are nor anybody's truth.
+
+    Somebody alone in a group gets whoever covers the context most alike, the first in the cycle.
+    """
+    place = {user: position for position, user in enumerate(cycle)}
+    covered = [coverage(personas[user], base) for user, base in cases]
+    keys = [(context_of_prompt(base), own) for (_, base), own in zip(cases, covered)]
+    groups: dict[_Group, set[int]] = {}
+    for (user, _), key in zip(cases, keys):
+        groups.setdefault(key, set()).add(user)
+    following: dict[_Group, dict[int, int]] = {}
+    for key, members in groups.items():
+        order = sorted(members, key=place.__getitem__)
+        following[key] = dict(zip(order, [*order[1:], order[0]]))
+    controls = []
+    for (user, base), key, own in zip(cases, keys, covered):
+        if following[key][user] != user:
+            controls.append(Control(following[key][user], 0))
+            continue
+        others = [*cycle[place[user] + 1 :], *cycle[: place[user]]]
+        if not others:
+            controls.append(Control(None, 0))
+            continue
+        best = min(others, key=lambda other: len(own ^ coverage(personas[other], base)))
+        controls.append(Control(best, len(own ^ coverage(personas[best], base))))
+    return controls
+
+
+def cycle_of_users(users: Sequence[int], seed: int) -> list[int]:
+    """The users in a seeded random order, the last followed by the first."""
     order = np.random.default_rng([seed, 0x5A77]).permutation(len(users))
-    return {users[int(a)]: users[int(b)] for a, b in zip(order, np.roll(order, -1))}
+    return [users[int(place)] for place in order]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -61,6 +62,17 @@ class ZipbenchSettings(Section):
         gt=1.0,
         description="Cap of a trimmed weight, as a multiple of the mean weight.",
     )
+    minimum_confidence: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Confidence that a persona's demographic claim needs to count in raking.",
+    )
+    wpp_age_file: Path | None = Field(
+        default=None,
+        description="WPP2024_PopulationByAge5GroupSex_Medium.csv.gz of the UN, for the ages of real "
+        "people's target population; none: gender and region only.",
+    )
     votes_dir: Path | None = Field(
         default=None,
         description="Folder with human votes (CSV or Parquet); none means no study yet.",
@@ -73,6 +85,38 @@ class ZipbenchSettings(Section):
     )
     gallery_pixels: int = Field(
         default=320, ge=32, le=2048, description="Longest side of an image that the report embeds."
+    )
+
+
+class MethodSettings(Section):
+    """Which of the registered methods are run."""
+
+    run: tuple[str, ...] = Field(
+        default=(),
+        description="Names of methods, with no_persona among them; empty: all that can run.",
+    )
+
+
+class JudgeSettings(Section):
+    """Which reward model or comparing model judges pictures, if any."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"device"})
+
+    kind: Literal["pickscore", "hpsv2", "imagereward", "vlm"] | None = Field(
+        default=None,
+        description="Reward model, or vlm (PIGReward and others that compare two pictures); none: "
+        "no judge, and no column of it.",
+    )
+    model: str = Field(
+        default="", description="Directory, file or hub id; empty: where its authors publish it."
+    )
+    revision: str | None = Field(default=None, description="Pinned hub revision.")
+    tokenizer: str = Field(
+        default="", description="Tokenizer where the checkpoint has none (hpsv2, imagereward)."
+    )
+    device: str = Field(default="auto", description="Torch device.")
+    max_new_tokens: int = Field(
+        default=16, ge=1, description="Longest answer of a comparing model, in tokens."
     )
 
 

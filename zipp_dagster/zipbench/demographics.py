@@ -8,7 +8,7 @@ pooled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from zipp_dagster.zipbench.statistics import (
     Interval,
     mean_interval,
     percentile_interval,
+    resample_counts,
 )
 
 SCHEMA = pa.schema(
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("delta_percent", pa.float64()),
         ("ess", pa.float64()),
+        ("chance", pa.float64()),
         ("marginal_error", pa.float64()),
         ("trimmed_error", pa.float64()),
         ("n", pa.int64()),
@@ -45,6 +47,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+GAP = "gap"
+"""Category of the row that holds a dimension's best group minus its worst."""
+_SHUFFLES = 500
 _KEPT_REPLICATES = 0.9
 """With fewer converged replicates an interval would describe only the easy ones: none is given."""
 
@@ -72,7 +77,9 @@ def demographic_scores(
     `scores` is benchmark_scores, `groups` has user_id and one column a dimension (null or "unknown"
     allowed); the unit is the user, whose score is the mean of their cases. `low`/`high` belong to
     `raked` in weighted rows (re-raked in every replicate) and to `raw` in group rows; `n` counts
-    users; `ess` is Kish's. RakingError when the targets cannot be met.
+    users; `ess` is Kish's. Where a dimension has two groups or more, its `gap` row is the best
+    group minus the worst; its `chance` is what the same groups differ by when people are shuffled
+    over them, since a largest difference is never zero. RakingError when the targets cannot be met.
     """
     scored = _per_user(scores, metrics)
     rows: list[dict[str, object]] = []
@@ -166,7 +173,7 @@ def _weighted_row(
             f" {settings.bootstrap_replicates} resamples"
         )
     else:
-        interval = percentile_interval(score, means, settings.confidence)
+        interval = percentile_interval(score, means, settings.confidence, len(values))
     return {
         "raw": raw,
         "raked": score,
@@ -187,15 +194,17 @@ def _group_rows(
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     known = [user for user in values if user in members]
-    dimensions = list(members[known[0]]) if known else []
-    for dimension in dimensions:
+    for dimension in list(members[known[0]]) if known else []:
         category = {user: members[user][dimension] for user in known}
         names = list(category.values())
         labels = publishable_groups(
             {name: names.count(name) for name in sorted(set(names))}, settings.minimum_group
         )
-        for label in sorted(set(labels.values())):
-            users = [user for user in known if labels[category[user]] == label]
+        of_label = {
+            label: [user for user in known if labels.get(category[user]) == label]
+            for label in sorted(set(labels.values()))
+        }
+        for label, users in of_label.items():
             score = mean_interval([values[user] for user in users], users, Bootstrap.of(settings))
             rows.append(
                 {
@@ -207,4 +216,48 @@ def _group_rows(
                     "n": len(users),
                 }
             )
+        if len(of_label) > 1:
+            rows.append({"dimension": dimension} | _gap_row(values, of_label, settings))
     return rows
+
+
+def _gap_row(
+    values: Mapping[int, float], groups: Mapping[str, Sequence[int]], settings: ZipbenchSettings
+) -> dict[str, object]:
+    """The best group's mean minus the worst's, resampled within the two, and the gap by chance."""
+    scores = {label: np.array([values[user] for user in users]) for label, users in groups.items()}
+    order = sorted(scores, key=lambda label: float(scores[label].mean()))
+    worst, best = order[0], order[-1]
+    gap = float(scores[best].mean() - scores[worst].mean())
+    bootstrap = Bootstrap.of(settings)
+    # Different seeds: the two groups are resampled independently of each other.
+    replicates = [
+        np.concatenate([drawn @ array for drawn in resample_counts(len(array), seeded)])
+        / len(array)
+        for array, seeded in (
+            (scores[best], bootstrap),
+            (scores[worst], replace(bootstrap, seed=bootstrap.seed + 1)),
+        )
+    ]
+    interval = percentile_interval(
+        gap,
+        replicates[0] - replicates[1],
+        settings.confidence,
+        min(len(scores[best]), len(scores[worst])),
+    )
+    rng = np.random.default_rng(settings.seed)
+    pool, sizes = np.concatenate(list(scores.values())), [len(s) for s in scores.values()]
+    ends = np.cumsum(sizes)[:-1]
+    shuffled = []
+    for _ in range(_SHUFFLES):
+        means = [part.mean() for part in np.split(rng.permutation(pool), ends)]
+        shuffled.append(max(means) - min(means))
+    return {
+        "category": GAP,
+        "raw": gap,
+        "low": interval.low,
+        "high": interval.high,
+        "chance": float(np.mean(shuffled)),
+        "n": len(scores[best]) + len(scores[worst]),
+        "note": f"{best} minus {worst}",
+    }

@@ -50,9 +50,12 @@ def build_gallery(
     personas: Mapping[int, str],
     scores: pa.Table,
     size: int,
+    *,
+    failures: bool = False,
 ) -> list[GalleryCase]:
     """At most `size` cases, evenly spaced from the largest gain of ZIPP 0-shot over no persona to
-    the largest loss, so that failures show in their proportion.
+    the largest loss, so that failures show in their proportion; with `failures` the cases of the
+    largest losses only, the worst first.
 
     `cases` is benchmark_prompts, `generated` generated_images, `personas` user_id → prose, `scores`
     benchmark_scores. Cases without a gain (no reference picture) are spread over the case ids.
@@ -71,7 +74,7 @@ def build_gallery(
         prompts.setdefault(row["case_id"], {})[row["method"]] = row["prompt"]
     images = TableImages(generated_names(generated), generated["image"])
 
-    chosen = _spread(sorted(prompts), score, size)
+    chosen = (_losses if failures else _spread)(sorted(prompts), score, size)
     people: dict[int, str] = {}
     of_case = {row["case_id"]: row for row in cases.to_pylist()}
     result = []
@@ -112,14 +115,25 @@ def small_png(image: bytes, longest_side: int) -> bytes:
     return buffer.getvalue()
 
 
-def _spread(
-    cases: Sequence[str], score: Mapping[tuple[str, str], float | None], size: int
-) -> list[tuple[str, float | None]]:
+_Scores = Mapping[tuple[str, str], float | None]
+
+
+def _gains(cases: Sequence[str], score: _Scores) -> dict[str, float]:
     gains: dict[str, float] = {}
     for case in cases:
         ours, baseline = score.get((case, OURS)), score.get((case, BASELINE))
         if ours is not None and baseline is not None:
             gains[case] = ours - baseline
+    return gains
+
+
+def _losses(cases: Sequence[str], score: _Scores, size: int) -> list[tuple[str, float | None]]:
+    lost = [(case, gain) for case, gain in _gains(cases, score).items() if gain < 0]
+    return [*sorted(lost, key=lambda entry: entry[1])[:size]]
+
+
+def _spread(cases: Sequence[str], score: _Scores, size: int) -> list[tuple[str, float | None]]:
+    gains = _gains(cases, score)
     ordered = sorted(gains, key=lambda case: -gains[case]) if gains else list(cases)
     if size < 1 or not ordered:
         return []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zipp_dagster.zipbench.metrics import set_f1, tokens
+from zipp_dagster.zipbench.text_metrics import set_f1, tokens
 
 SCHEMA = pa.schema(
     [

@@ -1,13 +1,13 @@
-"""Scores of single cases: clip_i, clip_t, ROUGE-L, token F1, truncation. One function a metric.
+"""Scores of single cases: clip_i, clip_t, ROUGE-L, truncation. One function a metric.
 
-Aggregates, intervals and set-level metrics (CMMD, Vendi) live elsewhere. Images are embedded by
+Comparing texts is in `text_metrics`; aggregates, intervals and set-level metrics (CMMD, Vendi) live
+elsewhere. Images are embedded by
 whatever encoder the caller passes; it must be the *evaluation* encoder, which the generator never
 saw.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from zipp_dagster.progress import Progress, silent
+from zipp_dagster.zipbench.text_metrics import rouge_l, tokens
 
 ImageEmbedder = Callable[[Sequence[bytes]], NDArray[np.floating]]
 """Encoded pictures → float [n, d]. Norms do not matter."""
@@ -25,7 +26,6 @@ ImageEmbedder = Callable[[Sequence[bytes]], NDArray[np.floating]]
 TextEmbedder = Callable[[Sequence[str]], NDArray[np.floating]]
 """Texts → float [n, d] in the space of the image embedder."""
 
-_TOKEN = re.compile(r"[a-z0-9]+")
 _BATCH = 256
 
 
@@ -74,31 +74,6 @@ class CaseBatch:
     reference: NDArray[np.float32]
     reference_text: NDArray[np.float32]
     truncated: Sequence[bool]
-
-
-def tokens(text: str) -> list[str]:
-    """Lower-case `[a-z0-9]+` tokens, in order."""
-    return _TOKEN.findall(text.lower())
-
-
-def token_f1(first: str, second: str) -> float:
-    """F1 of the two texts' sets of distinct tokens; 0 when either has none."""
-    return set_f1(frozenset(tokens(first)), frozenset(tokens(second)))
-
-
-def set_f1(first: frozenset[str], second: frozenset[str]) -> float:
-    """F1 of two token sets; 0 when either is empty."""
-    if not first or not second:
-        return 0.0
-    return 2.0 * len(first & second) / (len(first) + len(second))
-
-
-def rouge_l(candidate: str, reference: str) -> float:
-    """ROUGE-L F1 (longest common token sequence, balanced); 0 when either text has no token."""
-    left, right = tokens(candidate), tokens(reference)
-    if not left or not right:
-        return 0.0
-    return 2.0 * _common_subsequence(left, right) / (len(left) + len(right))
 
 
 def cosine(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -201,6 +176,7 @@ def score_cases(
     *,
     encoder: str = "evaluation_encoder",
     embeddings: tuple[ImageEmbeddings, ImageEmbeddings] | None = None,
+    leaks: Mapping[str, Sequence[str]] | None = None,
     progress: Progress = silent,
 ) -> pa.Table:
     """The `benchmark_scores` table: one row per generated picture, sorted by case and method.
@@ -208,8 +184,8 @@ def score_cases(
     `cases` is benchmark_prompts, `generated` is generated_images, `references` maps
     reference_sha256 to a picture. A case without its picture has a null clip_i, never a zero;
     without a text embedder clip_t is null. `embeddings` (generated, references) spares a second
-    pass of the encoder. EmbeddingError names the case of an embedding that is not a number;
-    ValueError names a case that benchmark_prompts lacks.
+    pass of the encoder; `leaks` are the cases' leak flags by case id. EmbeddingError names the case
+    of an embedding that is not a number; ValueError names a case that benchmark_prompts lacks.
     """
     made, given = embeddings or (
         embed_generated(generated, image_embedder, progress),
@@ -243,6 +219,14 @@ def score_cases(
     for name, score in PER_CASE.items():
         columns[name] = pa.array(score(batch), pa.float64(), from_pandas=True)  # NaN → null
     columns["prompt_truncated"] = pa.array(batch.truncated, pa.bool_())
+    columns["prompt_copied"] = pa.array(
+        [
+            tokens(prompt) == tokens(reference)
+            for prompt, reference in zip(batch.prompts, reference_prompts, strict=True)
+        ],
+        pa.bool_(),
+    )
+    columns["leaked"] = pa.array([bool((leaks or {}).get(case)) for case in case_ids], pa.bool_())
     columns["encoder"] = pa.array([encoder] * len(case_ids), pa.string())
     return pa.table(columns)
 
@@ -292,16 +276,3 @@ def _checked(vectors: NDArray[np.floating], names: Sequence[str], what: str) -> 
             f" ({len(bad)} of {len(names)} in its batch): check the evaluation encoder"
         )
     return (array / norms[:, None]).astype(np.float32)
-
-
-def _common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
-    """Length of the longest common subsequence, bit-parallel: one big-integer step a token."""
-    places: dict[str, int] = {}
-    for index, token in enumerate(left):
-        places[token] = places.get(token, 0) | 1 << index
-    full = (1 << len(left)) - 1
-    row = full
-    for token in right:
-        hits = row & places.get(token, 0)
-        row = ((row + hits) | (row - hits)) & full
-    return len(left) - row.bit_count()

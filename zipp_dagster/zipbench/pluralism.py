@@ -1,10 +1,6 @@
-"""How plural a set of pictures is: CMMD as published and an honest one, floors, Vendi score.
+"""How plural a method's pictures are: the `pluralism_scores` table, and the Vendi score.
 
-Two traps that this module is built around (zipp-method.md): at the paper's bandwidth σ = 10 the
-kernel on unit vectors is almost linear, so its CMMD is about 10·‖μx − μy‖² and hardly sees spread;
-and its estimator is biased, with a floor that grows as the sets shrink. So the paper's variant
-stands beside the unbiased U-statistic at the median-heuristic bandwidth, the number of pictures,
-and what two halves of the *same* set score.
+CMMD, its variants and its floor are in `cmmd`.
 """
 
 from __future__ import annotations
@@ -16,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from zipp_dagster.zipbench.cmmd import (
+    PAPER_SIGMA,
+    Embeddings,
+    Floor,
+    cmmd,
+    cmmd_unbiased,
+    median_bandwidth,
+    split_half_floor,
+)
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.metrics import ImageEmbeddings, generated_names
 from zipp_dagster.zipbench.registry import method_order
 from zipp_dagster.zipbench.statistics import Bootstrap, Interval, mean_interval
-
-PAPER_SIGMA = 10.0
-SCALE = 1000.0
-_ROWS = 2048
-_FLOOR_SPLITS = 50
-_MEDIAN_POINTS = 2000
-
-Embeddings = NDArray[np.floating]
-"""Unit-norm rows [pictures, dimensions]."""
 
 SCHEMA = pa.schema(
     [
@@ -47,84 +43,6 @@ SCHEMA = pa.schema(
         ("note", pa.string()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What two disjoint halves of one set score: mean and 95th percentile over random splits.
-
-    `high` is None for a mean over users: a mean of percentiles is no percentile of the mean.
-    """
-
-    mean: float
-    high: float | None
-
-
-def cmmd(x: Embeddings, y: Embeddings, sigma: float = PAPER_SIGMA, scale: float = SCALE) -> float:
-    """CMMD as published: scale·(mean K_xx + mean K_yy − 2 mean K_xy), biased (self-pairs count)."""
-    _check(x, y, least=1)
-    within = _mean_kernel(x, x, sigma) + _mean_kernel(y, y, sigma)
-    return scale * (within - 2.0 * _mean_kernel(x, y, sigma))
-
-
-def cmmd_unbiased(
-    x: Embeddings, y: Embeddings, sigma: float, scale: float = SCALE, *, paired: bool = False
-) -> float:
-    """The U-statistic of the same distance, without self-pairs: zero in expectation.
-
-    `paired` says that row i of both sets is one case: such rows resemble each other for the case's
-    sake, so K_xy leaves them out too, else the distance would be negative for that reason alone.
-    """
-    _check(x, y, least=2)
-    between = _mean_kernel(x, y, sigma)
-    if paired:
-        if len(x) != len(y):
-            raise ValueError(f"paired sets differ in size: {len(x)} and {len(y)}")
-        squares = ((np.asarray(x, np.float64) - np.asarray(y, np.float64)) ** 2).sum(1)
-        matched = float(np.exp(squares / (-2.0 * sigma * sigma)).sum())
-        between = (between * len(x) ** 2 - matched) / (len(x) * (len(x) - 1))
-    return scale * (_mean_pair_kernel(x, sigma) + _mean_pair_kernel(y, sigma) - 2.0 * between)
-
-
-def median_bandwidth(x: Embeddings) -> float:
-    """Median distance between different pictures of a set (of evenly spaced ones in a large set).
-
-    1.0 where all pictures are identical: every bandwidth then gives the same distance, zero.
-    """
-    points = np.asarray(x, np.float64)
-    if len(points) > _MEDIAN_POINTS:
-        points = points[np.linspace(0, len(points) - 1, _MEDIAN_POINTS).astype(int)]
-    distances = np.sqrt(_squared_distances(points, points)[np.triu_indices(len(points), 1)])
-    distances = distances[distances > 1e-6]  # copies of a picture are not pairs of pictures
-    return float(np.median(distances)) if len(distances) else 1.0
-
-
-def split_half_floor(
-    x: Embeddings, sigma: float, seed: int, *, unbiased: bool = True, splits: int = _FLOOR_SPLITS
-) -> Floor | None:
-    """CMMD between random halves of one set; None below four pictures."""
-    if len(x) < 4:
-        return None
-    half = len(x) // 2
-    rng = np.random.default_rng(seed)
-    first, second = np.zeros((2, len(x), splits))
-    for split in range(splits):
-        order = rng.permutation(len(x))
-        first[order[:half], split] = second[order[half : 2 * half], split] = 1.0
-    # All splits share one pass over the kernel: the sum over a half is a product with its members.
-    within, between = np.zeros(splits), np.zeros(splits)
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
-        kernel = np.exp(_squared_distances(x[rows], x) / (-2.0 * sigma * sigma))
-        to_first, to_second = kernel @ first, kernel @ second
-        within += (first[rows] * to_first + second[rows] * to_second).sum(0)
-        between += (first[rows] * to_second).sum(0)
-    if unbiased:  # each picture's kernel with itself is 1
-        within = (within - 2 * half) / (half * (half - 1))
-    else:
-        within = within / half**2
-    scores = SCALE * (within - 2.0 * between / half**2)
-    return Floor(float(scores.mean()), float(np.quantile(scores, 0.95)))
 
 
 def vendi_score(x: Embeddings) -> float:
@@ -150,10 +68,10 @@ def pluralism_scores(
     """The `pluralism_scores` table: per method, CMMD pooled and within users, and the Vendi score.
 
     Only cases with a reference picture enter, the same for generated and reference side. `pooled`
-    compares all pictures at once; `per_user` is the mean over users of the distance between a
-    person's own two sets (the pluralistic question), with an interval over users. The row of method
-    `reference` holds the posted pictures' own Vendi score. Without any reference picture the table
-    is empty.
+    compares all pictures at once, beside the floor of the same people's own halves; `per_user` is
+    the mean over users of the distance between a person's own two sets (the pluralistic question),
+    with an interval over users. The row of method `reference` holds the posted pictures' own Vendi
+    score. Without any reference picture the table is empty.
     """
     user_of = dict(zip(cases["case_id"].to_pylist(), cases["user_id"].to_pylist(), strict=True))
     sha_of = dict(
@@ -189,7 +107,7 @@ def pluralism_scores(
         for variant in variants:
             key = (variant.metric, y_rows.tobytes())
             if key not in floors:
-                floors[key] = variant.floor(y, settings.seed)
+                floors[key] = variant.floor(y, settings.seed, users)
             if len(x) >= 2:
                 rows.append(
                     _row(method, variant, "pooled", Interval(variant(x, y), None, None))
@@ -219,8 +137,10 @@ class _Variant:
             return cmmd_unbiased(x, y, self.sigma, paired=True)
         return cmmd(x, y, self.sigma)
 
-    def floor(self, y: Embeddings, seed: int) -> Floor | None:
-        return split_half_floor(y, self.sigma, seed, unbiased=self.unbiased)
+    def floor(
+        self, y: Embeddings, seed: int, users: NDArray[np.uint64] | None = None
+    ) -> Floor | None:
+        return split_half_floor(y, self.sigma, seed, unbiased=self.unbiased, users=users)
 
 
 def _within_row(
@@ -289,31 +209,3 @@ def _row(method: str, variant: _Variant | str, scope: str, score: Interval) -> d
 
 def _floor(floor: Floor | None) -> dict[str, object]:
     return {"floor": floor.mean, "floor_high": floor.high} if floor else {}
-
-
-def _check(x: Embeddings, y: Embeddings, least: int) -> None:
-    if min(len(x), len(y)) < least:
-        raise ValueError(f"CMMD needs at least {least} pictures a set, got {len(x)} and {len(y)}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("CMMD of embeddings that are not numbers: check the evaluation encoder")
-
-
-def _squared_distances(x: Embeddings, y: Embeddings) -> NDArray[np.float64]:
-    left, right = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2.0 * left @ right.T
-    return np.maximum(squares, 0.0)
-
-
-def _mean_kernel(x: Embeddings, y: Embeddings, sigma: float) -> float:
-    """Mean kernel over all pairs, in blocks of rows: 40,000 pictures do not fit as one matrix."""
-    total = 0.0
-    for start in range(0, len(x), _ROWS):
-        block = _squared_distances(x[start : start + _ROWS], y)
-        total += float(np.exp(block / (-2.0 * sigma * sigma)).sum())
-    return total / (len(x) * len(y))
-
-
-def _mean_pair_kernel(x: Embeddings, sigma: float) -> float:
-    """Mean kernel over pairs of different pictures: the self-pairs, each 1, are taken out."""
-    count = len(x)
-    return (_mean_kernel(x, x, sigma) * count * count - count) / (count * (count - 1))

@@ -41,6 +41,18 @@ def un_wpp_2024() -> dict[str, dict[str, float]]:
     }
 
 
+def real_population(
+    age_file: Path | None, bands: Mapping[str, tuple[int, int | None]]
+) -> dict[str, dict[str, float]]:
+    """The official marginals of 2024: gender and region, and age where the UN's file is given.
+
+    Language and profession have no official source in World Population Prospects: they are absent,
+    never guessed.
+    """
+    targets = un_wpp_2024()
+    return targets | ({"age_band": load_wpp_ages(age_file, bands)} if age_file else {})
+
+
 def load_wpp_ages(
     path: Path,
     bands: Mapping[str, tuple[int, int | None]],

@@ -1,25 +1,22 @@
 """The one schema of every method, metric and comparison that a table or the report may name.
 
-A new method is one entry here and one producer of prompts or images; a new metric is one entry here
-and one function in `metrics.PER_CASE`. No score is computed here.
+A new method is one line here and one file in `methods`; a new metric is one entry here and one
+function in `metrics.PER_CASE`. No score is computed here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Role = Literal["ours", "baseline", "control"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a method is shown, and what it is compared as."""
-
-    name: str
-    label: str
-    role: Role
-    description: str
+from zipp_dagster.zipbench.methods import (
+    mismatched,
+    no_persona,
+    oracle,
+    shuffled,
+    tailored_visions,
+    zipp,
+)
+from zipp_dagster.zipbench.methods.base import Method
 
 
 @dataclass(frozen=True)
@@ -36,30 +33,15 @@ class Metric:
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method(
-            "no_persona",
-            "no persona",
-            "baseline",
-            "The same rewriter improves the prompt and knows nothing about the person.",
-        ),
-        Method(
-            "mismatched",
-            "mismatched persona",
-            "control",
-            "ZIPP 0-shot with the persona of another benchmark user: style without the person.",
-        ),
-        Method(
-            "zipp_0shot",
-            "ZIPP 0-shot",
-            "ours",
-            "The rewriter speaks as the person, from the persona alone.",
-        ),
-        Method(
-            "zipp_3shot",
-            "ZIPP 3-shot",
-            "ours",
-            "As 0-shot, with three earlier prompts of the person as examples.",
-        ),
+        no_persona.METHOD,
+        mismatched.METHOD,
+        shuffled.METHOD,
+        tailored_visions.METHOD,
+        zipp.ZERO_SHOT,
+        zipp.ONE_SHOT,
+        zipp.THREE_SHOT,
+        zipp.FIVE_SHOT,
+        oracle.METHOD,
     )
 }
 
@@ -94,14 +76,63 @@ METRICS: dict[str, Metric] = {
             False,
             "Share of prompts that the generator's text encoder cut off.",
         ),
+        Metric(
+            "prompt_copied",
+            "copied prompts",
+            False,
+            False,
+            "Share of prompts that are the reference prompt word for word: an upper bound, no result.",
+        ),
     )
 }
+
+AGGREGATES: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "lift", "lift", True, True, "Relative gain in clip_i, paired over cases, by the mean."
+        ),
+        Metric(
+            "win_rate",
+            "win rate",
+            True,
+            True,
+            "Share of people whose mean clip_i rises; Wilson interval, exact binomial test.",
+        ),
+        Metric(
+            "bradley_terry",
+            "Bradley–Terry strength",
+            True,
+            True,
+            "Log odds of a higher clip_i than the average method, from all pairs of methods.",
+        ),
+        Metric(
+            "rewrite_seconds", "s a prompt", False, False, "Seconds to write a prompt, by wall."
+        ),
+        Metric(
+            "rewrite_tokens",
+            "tokens a prompt",
+            False,
+            False,
+            "Tokens that the language model read and wrote for a prompt, as it counts them.",
+        ),
+        Metric("draw_seconds", "s an image", False, False, "Seconds to draw an image, by wall."),
+    )
+}
+"""What the leaderboard computes of many cases."""
+
+PRIMARY = "clip_i"
+"""The metric that methods are ranked by."""
 
 BASELINE = "no_persona"
 """Every other method is compared with this one."""
 
-EXTRA_COMPARISONS: tuple[tuple[str, str], ...] = (("zipp_0shot", "mismatched"),)
-"""Further (method, baseline) pairs: the effect of the *own* persona."""
+EXTRA_COMPARISONS: tuple[tuple[str, str], ...] = (
+    ("zipp_0shot", "mismatched"),
+    ("zipp_0shot", "shuffled"),
+    ("zipp_3shot", "tailored_visions"),
+)
+"""Further (method, baseline) pairs: the effect of the *own* persona, and of having one at all."""
 
 
 def method_order(name: str) -> tuple[int, str]:
@@ -117,4 +148,5 @@ def method_label(name: str) -> str:
 
 def metric_label(name: str) -> str:
     """The metric's label in tables and plots; its own name when it is not registered."""
-    return METRICS[name].label if name in METRICS else name.replace("_", " ")
+    known = METRICS.get(name) or AGGREGATES.get(name)
+    return known.label if known else name.replace("_", " ")

@@ -16,10 +16,10 @@ import jinja2
 from zipp_dagster.zipbench import svg
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.gallery import GalleryCase, small_png
-from zipp_dagster.zipbench.report_data import PARTS, Curve, LineageRow, ReportData
+from zipp_dagster.zipbench.report_data import PARTS, Curve, GridRow, LineageRow, ReportData
 from zipp_dagster.zipbench.report_view import build_view
 
-__all__ = ["Curve", "LineageRow", "ReportData", "write_report"]
+__all__ = ["Curve", "GridRow", "LineageRow", "ReportData", "write_report"]
 
 
 def write_report(data: ReportData, out_dir: Path, settings: ZipbenchSettings | None = None) -> Path:
@@ -33,8 +33,16 @@ def write_report(data: ReportData, out_dir: Path, settings: ZipbenchSettings | N
     if unknown:
         raise ValueError(f"skipped names {unknown[0]!r}; the report's parts are {', '.join(PARTS)}")
     view = build_view(data, settings)
-    shown = data.gallery if view["gallery"]["cases"] else ()
-    images = [_case_images(case, settings.gallery_pixels) for case in shown]
+    pixels = settings.gallery_pixels
+    images = {
+        "gallery": [_case_images(c, pixels) for c in data.gallery if view["gallery"]["cases"]],
+        "failures": [_case_images(c, pixels) for c in data.failures if view["failures"]],
+        "grids": [
+            [_data_uri(picture.image, pixels) for picture in row.pictures]
+            for row in data.grids
+            if view["grids"]
+        ],
+    }
     page = _template().render(view=view, images=images, svg=svg)
     out_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(view, indent=1, ensure_ascii=False, allow_nan=False)

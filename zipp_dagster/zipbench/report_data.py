@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from zipp_dagster.zipbench.gallery import GalleryCase
+from zipp_dagster.zipbench.gallery import GalleryCase, Picture
 from zipp_dagster.zipbench.preferences import HumanPreferences
 from zipp_dagster.zipbench.promotion import PromotionDecision
 
 PARTS = (
     "leaderboard",
     "gallery",
+    "grids",
     "encoder_ablation",
     "language_models",
     "curves",
@@ -21,6 +22,7 @@ PARTS = (
     "demographics",
     "promotions",
     "preferences",
+    "judge",
     "leaks",
     "lineage",
 )
@@ -49,11 +51,27 @@ class LineageRow:
 
 
 @dataclass(frozen=True)
+class GridRow:
+    """A row of one of the two grids: one prompt through several personas, or one persona's prompts.
+
+    `title` is the prompt (same_prompt) or the person's label; pictures are labelled with what varies.
+    """
+
+    kind: str
+    title: str
+    pictures: Sequence[Picture]
+    persona: str | None = None
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything a report may show. A part that is None or empty is named as skipped, with the
     reason in `skipped[part]` where the caller knows one.
 
     Tables follow the contracts of the same name; `encoder_ablation` may have any columns.
+    `failures` are the largest losses; `cases` counts clean and leaking cases (`CaseSet.counts`);
+    `not_run` says why a registered method is missing.
+
     `synthetic` must be true for generated worlds: it labels every figure, and lets personas show.
     """
 
@@ -64,6 +82,10 @@ class ReportData:
     facts: Mapping[str, str] = field(default_factory=dict)
     leaderboard: pa.Table | None = None
     gallery: Sequence[GalleryCase] = ()
+    failures: Sequence[GalleryCase] = ()
+    grids: Sequence[GridRow] = ()
+    cases: Mapping[str, int] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
     encoder_ablation: pa.Table | None = None
     language_models: pa.Table | None = None
     curves: Sequence[Curve] = ()
@@ -71,6 +93,7 @@ class ReportData:
     demographics: pa.Table | None = None
     promotions: Sequence[PromotionDecision] = ()
     preferences: HumanPreferences | None = None
+    judge: pa.Table | None = None
     leaks: Mapping[str, int] | None = None
     lineage: Sequence[LineageRow] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,13 @@
-"""Intervals and tests: bootstrap over users, relative lift, Wilson interval, binomial test.
+"""Intervals and tests: bootstrap over users, relative lift, Wilson interval, binomial test, Holm.
 
 Everything takes arrays and a seed. What is compared with what is decided in `leaderboard`, not
-here.
+here; strengths of many methods at once are in `bradley_terry`.
+
+The percentile interval of a bootstrap over n users is too short by about √((n − 1)/n) times the ratio
+of a normal to a t quantile: with 40 users it covers some 93 % instead of 95 %. So its percentiles are
+widened accordingly (the *expanded percentile* interval of Hesterberg, "What Teachers Should Know
+About the Bootstrap", The American Statistician 69, 2015). P-values are the same interval read
+backwards: p < 0.05 exactly where the 95 % interval leaves zero out.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
 
@@ -36,11 +43,17 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval; the ends are None where none can be formed (a single user)."""
+    """A value with its interval; the ends are None where none can be formed (a single user).
+
+    `p_value` tests that the value is zero (two-sided), `detectable` is the smallest true value that
+    as many users would show in four of five samples; both for differences and lifts only.
+    """
 
     value: float
     low: float | None
     high: float | None
+    p_value: float | None = None
+    detectable: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -64,12 +77,45 @@ def resample_counts(clusters: int, bootstrap: Bootstrap) -> Iterator[NDArray[np.
 
 
 def percentile_interval(
-    value: float, replicates: NDArray[np.float64], confidence: float
+    value: float,
+    replicates: NDArray[np.float64],
+    confidence: float,
+    clusters: int | None = None,
 ) -> Interval:
-    """The percentile bootstrap interval of a statistic around its value."""
+    """The percentile bootstrap interval of a statistic around its value.
+
+    With `clusters`, the number of resampled units (2 or more), the percentiles are widened for
+    small samples; see the module's head.
+    """
     tail = (1.0 - confidence) / 2.0
+    if clusters is not None:
+        tail = float(ndtr(_widening(clusters) * stdtrit(clusters - 1, tail)))
     low, high = np.quantile(replicates, [tail, 1.0 - tail])
-    return Interval(float(value), float(low), float(high))
+    # Rounding in the resamples of equal values must not leave the value outside.
+    return Interval(float(value), min(float(low), value), max(float(high), value))
+
+
+def zero_p_value(replicates: NDArray[np.float64], clusters: int) -> float:
+    """Two-sided p-value of "the statistic is zero" that the widened interval implies.
+
+    At least what one replicate beyond zero would give: a bootstrap cannot show less.
+    """
+    below = ((replicates < 0).sum() + 0.5 * (replicates == 0).sum()) / len(replicates)
+    tail = max(min(below, 1.0 - below), 1.0 / (len(replicates) + 1))
+    return min(1.0, 2.0 * float(stdtr(clusters - 1, ndtri(tail) / _widening(clusters))))
+
+
+def detectable_difference(
+    replicates: NDArray[np.float64], clusters: int, confidence: float, power: float = 0.8
+) -> float:
+    """The smallest true value whose interval would leave zero out with probability `power`.
+
+    From the spread of the replicates; it says what a sample of this size can see, not whether there
+    is anything to see.
+    """
+    error = float(np.std(replicates)) * _widening(clusters)
+    quantiles = stdtrit(clusters - 1, 0.5 + confidence / 2.0) + stdtrit(clusters - 1, power)
+    return error * float(quantiles)
 
 
 def mean_interval(values: ArrayLike, users: ArrayLike, bootstrap: Bootstrap) -> Interval:
@@ -79,12 +125,10 @@ def mean_interval(values: ArrayLike, users: ArrayLike, bootstrap: Bootstrap) -> 
     that is not finite. With one user the interval is None: one cluster says nothing about the
     spread between users.
     """
-    sums, counts = _per_cluster(values, users)
-    value = float(sums.sum() / counts.sum())
-    if len(sums) < 2:
+    value, means, clusters = _mean_replicates(values, users, bootstrap)
+    if clusters < 2:
         return Interval(value, None, None)
-    means = [(drawn @ sums) / (drawn @ counts) for drawn in resample_counts(len(sums), bootstrap)]
-    return percentile_interval(value, np.concatenate(means), bootstrap.confidence)
+    return percentile_interval(value, means, bootstrap.confidence, clusters)
 
 
 def paired_difference(
@@ -93,9 +137,13 @@ def paired_difference(
     users: ArrayLike,
     bootstrap: Bootstrap,
 ) -> Interval:
-    """Mean of `values − baseline` over cases, paired by position, resampling whole users."""
+    """Mean of `values − baseline` over cases, paired by position, resampling whole users.
+
+    With its p-value, and the smallest difference that so many users can show.
+    """
     difference = _same_length(values, baseline)
-    return mean_interval(difference, users, bootstrap)
+    value, means, clusters = _mean_replicates(difference, users, bootstrap)
+    return _tested(value, means, clusters, bootstrap)
 
 
 def relative_lift(
@@ -123,7 +171,23 @@ def relative_lift(
         if (below <= 0).any():
             return None
         ratios.append((drawn @ gain_sums) / below - 1.0)
-    return percentile_interval(value, np.concatenate(ratios), bootstrap.confidence)
+    return _tested(value, np.concatenate(ratios), len(base_sums), bootstrap)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Holm's step-down adjustment of a family of p-values [n], in their order; at most 1.
+
+    The chance of any false rejection in the family stays below the level, whatever the dependence
+    (Holm 1979). ValueError for a p-value outside 0 … 1.
+    """
+    array = np.asarray(p_values, np.float64)
+    if not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(f"p-values must lie between 0 and 1: {array}")
+    order = np.argsort(array, kind="stable")
+    steps = array[order] * np.arange(len(array), 0, -1)
+    adjusted = np.empty(len(array))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
@@ -134,7 +198,8 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> In
     scale = 1.0 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    # Rounding must not leave a share of 0 or 1 outside its own interval.
+    return Interval(share, min(max(0.0, centre - half), share), max(min(1.0, centre + half), share))
 
 
 def binomial_test(successes: int, trials: int) -> float:
@@ -144,6 +209,39 @@ def binomial_test(successes: int, trials: int) -> float:
     tail = sum(comb(trials, k) for k in range(fewer + 1))
     # Whole numbers up to the last division: exact for any number of votes.
     return min(1.0, 2 * tail / 2**trials)
+
+
+def _widening(clusters: int) -> float:
+    """√(n / (n − 1)): resamples of n units spread less than the population does."""
+    return sqrt(clusters / (clusters - 1))
+
+
+def _mean_replicates(
+    values: ArrayLike, users: ArrayLike, bootstrap: Bootstrap
+) -> tuple[float, NDArray[np.float64], int]:
+    """The mean over cases, its replicates (none for one user), and the number of users."""
+    sums, counts = _per_cluster(values, users)
+    value = float(sums.sum() / counts.sum())
+    if len(sums) < 2:
+        return value, np.empty(0), len(sums)
+    means = [(drawn @ sums) / (drawn @ counts) for drawn in resample_counts(len(sums), bootstrap)]
+    return value, np.concatenate(means), len(sums)
+
+
+def _tested(
+    value: float, replicates: NDArray[np.float64], clusters: int, bootstrap: Bootstrap
+) -> Interval:
+    """The interval with its p-value and the detectable value; one cluster has none of them."""
+    if clusters < 2:
+        return Interval(value, None, None)
+    interval = percentile_interval(value, replicates, bootstrap.confidence, clusters)
+    return Interval(
+        value,
+        interval.low,
+        interval.high,
+        zero_p_value(replicates, clusters),
+        detectable_difference(replicates, clusters, bootstrap.confidence),
+    )
 
 
 def _per_cluster(

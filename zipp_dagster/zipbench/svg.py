@@ -63,6 +63,20 @@ def forest_row(
     return Markup(f'<svg class="interval {escape(css)}" aria-hidden="true">{"".join(parts)}</svg>')
 
 
+def bar_row(value: float | None, mark: float | None, axis: Axis | None, css: str = "") -> Markup:
+    """A bar from zero with an optional mark across it (a floor); stretches with the page."""
+    if axis is None or value is None:
+        return Markup("")
+    start, end = sorted((axis.place(0.0), axis.place(value)))
+    parts = [_line(tick, axis, "zero" if tick == 0 else "grid") for tick in axis.ticks]
+    parts.append(
+        f'<rect x="{_percent(start)}" width="{_percent(end - start)}" y="25%" height="50%"/>'
+    )
+    if mark is not None:
+        parts.append(_line(mark, axis, "mark"))
+    return Markup(f'<svg class="bars {escape(css)}" aria-hidden="true">{"".join(parts)}</svg>')
+
+
 def forest_scale(axis: Axis | None) -> Markup:
     """The tick labels under interval rows."""
     if axis is None:

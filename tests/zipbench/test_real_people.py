@@ -1,0 +1,61 @@
+"""Real people are weighted by what their personas claim, to the United Nations' population."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assets.evaluation import _claimed
+from tests.zipbench.test_demographics import write_wpp
+from tests.zipbench.worlds import scores_table
+from zipp_dagster.persona.personas import PERSONAS_SCHEMA
+from zipp_dagster.persona.schema import Persona
+from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.demographics import demographic_scores
+
+
+class Files:
+    def __init__(self, *paths) -> None:
+        self.paths = list(paths)
+
+    def files(self):
+        return self.paths
+
+
+def person(user: int, confidence: float = 0.9, **claims: str) -> dict[str, object]:
+    demographics = {name: {"value": v, "confidence": confidence} for name, v in claims.items()}
+    persona = Persona(summary="I write.", demographics=demographics)
+    return {"user_id": user, "persona_id": persona.persona_id, "profile": persona.to_json()}
+
+
+@pytest.fixture
+def personas(tmp_path):
+    rows = [person(u, gender="male", region="Europe", age_band="25-34") for u in range(30)]
+    rows += [person(30 + u, gender="female", region="Asia", age_band="65+") for u in range(10)]
+    rows += [person(40, confidence=0.3, gender="female"), person(41, gender="nonbinary")]
+    pq.write_table(pa.Table.from_pylist(rows, schema=PERSONAS_SCHEMA), tmp_path / "p.parquet")
+    return {"personas": Files(tmp_path / "p.parquet")}
+
+
+def test_unsure_claims_and_categories_without_an_official_figure_count_as_unknown(personas):
+    groups, population = _claimed(personas, ZipbenchSettings())
+    assert set(population.targets) == {"gender", "region"}  # no file of ages is set
+    by_user = {row["user_id"]: row for row in groups.to_pylist()}
+    assert by_user[0] == {"user_id": 0, "gender": "male", "region": "Europe"}
+    assert by_user[40]["gender"] is None and by_user[41]["gender"] is None
+    assert population.name == "UN World Population Prospects 2024"
+
+
+def test_ages_join_with_the_official_file_and_scores_move_towards_the_world(personas, tmp_path):
+    path = tmp_path / "WPP2024_PopulationByAge5GroupSex_Medium.csv.gz"
+    bands = ((18, 5), (25, 5), (35, 5), (45, 5), (55, 5), (65, 5))
+    write_wpp(path, [("World", 2024, start, span, 10.0) for start, span in bands])
+    settings = ZipbenchSettings(wpp_age_file=path, bootstrap_replicates=100)
+    groups, population = _claimed(personas, settings)
+    assert set(population.targets) == {"gender", "region", "age_band"}
+    _, by_gender = _claimed(personas, ZipbenchSettings(raking_dimensions=("gender",)))
+    scores = scores_table([(f"c{u}", u, "m", 0.2 if u < 30 else 0.8) for u in range(40)])
+    row = demographic_scores(scores, groups, by_gender, settings).to_pylist()[0]
+    assert row["raw"] == pytest.approx(0.35)
+    assert row["raked"] == pytest.approx(0.2 + 0.6 * 4_076_211 / 8_196_980, abs=1e-3)

@@ -1,0 +1,13 @@
+"""Tailored Visions (arXiv 2310.08129): retrieval of past prompts, no persona."""
+
+from __future__ import annotations
+
+from zipp_dagster.zipbench.methods.base import Method, Rewriting
+
+METHOD = Method(
+    name="tailored_visions",
+    label="Tailored Visions 3-shot",
+    role="baseline",
+    description="The person's three past prompts nearest to the base prompt, and no persona.",
+    prompts=Rewriting("tailored_visions"),
+)
