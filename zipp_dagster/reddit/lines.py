@@ -21,7 +21,7 @@ from zipp_dagster.reddit.zstd_frames import FollowedFile
 MAX_WINDOW = 2**31  # monthly dumps are compressed with --long=31
 READ_BYTES = 256 * 1024  # compressed bytes a step
 BLOCK_BYTES = 4 * 1024 * 1024
-MAX_LINE_BYTES = 64 * 1024 * 1024  # longer than any record; a lost newline must not fill memory
+MAX_LINE_BYTES = 16 * 1024 * 1024  # ten times any record; a lost newline must not fill memory
 HEAD_BYTES = 200
 
 
