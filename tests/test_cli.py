@@ -233,12 +233,12 @@ def test_an_erasure_is_recorded_once_says_what_follows_and_keeps_no_name(home):
 
 
 def test_lineage_stale_ends_with_1_where_an_input_was_made_anew(home, publish):
-    source = publish("erasures")
-    publish("comments", inputs=(source.ref(),))
+    source = publish("benchmark_scores")
+    publish("leaderboard", inputs=(source.ref(),))
     assert json.loads(call("lineage", "stale", "--json").output)["consistent"]
-    publish("erasures", "more", data_version="another")
+    publish("benchmark_scores", "more", data_version="another")
     result = call("lineage", "stale")
-    assert result.exit_code == 1 and "comments was made from erasures" in result.output
+    assert result.exit_code == 1 and "leaderboard was made from benchmark_scores" in result.output
 
 
 def test_lineage_is_written_as_a_page_and_as_openlineage_events(home, publish, tmp_path):

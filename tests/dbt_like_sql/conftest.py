@@ -62,7 +62,10 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "created_at": "2020-01-01",
         "is_bot": False,
     },
-    "media": {"media_key": "a.png", "dhash": 5, "width": 1, "height": 1, "image": b""},
+    "media": {
+        **{"media_key": "a.png", "dhash": 5, "duplicate_of": None, "similar_to": None},
+        **{"width": 1, "height": 1, "image": b""},
+    },
 }
 
 
