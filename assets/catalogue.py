@@ -6,7 +6,16 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from assets import encoder, evaluation, graph, imaging, persona, reddit, zipbench
+from assets import (
+    encoder,
+    encoder_evaluation,
+    evaluation,
+    graph,
+    imaging,
+    persona,
+    reddit,
+    zipbench,
+)
 from assets.sources import active_months
 from zipp_dagster.platform.artifacts import Artifact, sql_artifact
 from zipp_dagster.platform.catalogue import Catalogue
@@ -15,7 +24,7 @@ from zipp_dagster.platform.sql_models import check_references, load_models
 
 CONTRACTS = Path(__file__).parent / "contracts"
 SQL_FOLDER = Path(__file__).parents[1] / "dbt_like_sql"
-STAGES = (reddit, graph, encoder, imaging, persona, evaluation, zipbench)
+STAGES = (reddit, graph, encoder, encoder_evaluation, imaging, persona, evaluation, zipbench)
 
 
 @cache
