@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assets import (
     encoder,
+    encoder_evaluation,
     evaluation,
     gallery,
     graph,
@@ -33,6 +34,7 @@ STAGES = (
     reddit,
     graph,
     encoder,
+    encoder_evaluation,
     image_models,
     imaging,
     judging,

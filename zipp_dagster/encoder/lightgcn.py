@@ -59,5 +59,5 @@ class LightGCN(nn.Module):
         one = mean_user.new_ones((len(mean_user), 1))
         return (
             torch.cat([mean_user, one], dim=1),
-            torch.cat([mean_subreddit, (communities.log_share + self.offset)[:, None]], dim=1),
+            torch.cat([mean_subreddit, self.offset[:, None]], dim=1),
         )

@@ -23,8 +23,8 @@ from zipp_dagster.graph.sampling import edges_of
 from zipp_dagster.graph.split import LinkSplit
 from zipp_dagster.graph.store import InteractionGraph
 
-# In the order in which they are tried.
-RANKS = (16, 64, 32, 8)
+# In the order in which they are tried: the first two suit small and large sets of communities.
+RANKS = (8, 64, 16, 32)
 NEIGHBOURS = (50, 200, 20, 1_000)
 # Pairs of communities are counted over so many users at most; more change little and cost memory.
 NMI_USERS = 200_000
