@@ -81,7 +81,7 @@ class Visitor:
         assert answer.status_code == 200, answer.text
         self.token = str(answer.url).split("/s/")[1].split("/")[0]
 
-    def next_pair(self, seconds: float = 120) -> str | None:
+    def next_pair(self, seconds: float = 240) -> str | None:
         """The page of the next pair once it is drawn; None after the last one."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

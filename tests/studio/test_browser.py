@@ -14,7 +14,7 @@ from tests.studio.server import Server, run_zipp, serving
 from zipp_dagster.studio.database import default_url
 from zipp_dagster.studio.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CHROMIUM = shutil.which("chromium")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
@@ -65,7 +65,7 @@ def new_page(browser: Any, server: Server) -> Iterator[Any]:
         context = browser.new_context(viewport=size, base_url=server.url, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(180_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console", lambda m: errors.append(m.text) if "Content Security" in m.text else None

@@ -11,7 +11,7 @@ from tests.studio.server import Visitor, run_zipp, serving
 from zipp_dagster.studio.database import default_url
 from zipp_dagster.studio.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
