@@ -9,7 +9,7 @@ from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import CHAMPION, Registry
+from zipp_dagster.platform.registry import CHAMPION, Registry, RegistryConflict
 from zipp_dagster.platform.versions import LakeError
 from zipp_dagster.zipbench.config import PromotionSettings, ZipbenchSettings
 
@@ -49,7 +49,7 @@ def promotion_decision(
     alias in MLflow accordingly.
     """
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from zipp_dagster.encoder.candidates import user_scores
     from zipp_dagster.encoder.model_io import ModelError
@@ -86,9 +86,17 @@ def promotion_decision(
     )
     already = champion is not None and champion.lake_version == candidate.id
     if decision.outcome == "promoted" and not already:
-        registry.promote(
-            MODEL, registered.version, who="promotion_decision", why="; ".join(decision.reasons)
-        )
+        try:
+            registry.promote(
+                MODEL,
+                registered.version,
+                who="promotion_decision",
+                why="; ".join(decision.reasons),
+                against=champion.version if champion else 0,
+            )
+        except RegistryConflict as told:
+            decision = replace(decision, outcome="kept")
+            notes.append(f"another promotion came first: {told}")
     document = {
         **asdict(decision),
         "reasons": [*notes, *decision.reasons],

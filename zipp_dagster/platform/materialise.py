@@ -176,7 +176,7 @@ def materialise(
         if not rejected:
             platform.lake.point(version)
             draft.discard_scratch()
-            if artifact.after_publish:
+            if artifact.after_publish and not skipped:
                 artifact.after_publish(platform, version)
     status: Status = "rejected" if rejected else "skipped" if skipped else "made"
     lineage = catalogue.column_lineage(artifact.name) if not skipped else {}
