@@ -41,6 +41,14 @@ def test_both_ranks_follow_their_values(frame):
             assert (np.diff(rows[value]) <= 0).all()
 
 
+def test_the_dot_product_leaves_popularity_out(frame, data, embeddings):
+    users = np.load(embeddings / "user_embeddings.npy").astype(np.float32)
+    subreddits = np.load(embeddings / "subreddit_embeddings.npy")
+    owner = np.repeat(np.arange(data.graph.users), data.graph.degrees)
+    product = (users[owner] * subreddits[np.asarray(data.graph.subreddit)])[:, :-1].sum(axis=1)
+    assert frame["dot"].to_numpy() == pytest.approx(product, abs=1e-5)
+
+
 def test_counts_and_weights_come_from_the_interactions(frame, data):
     merged = frame.merge(data.world.interactions.to_pandas(), on=["user_id", "subreddit"])
     assert (merged["count"] == merged.posts + merged.comments).all()

@@ -21,6 +21,7 @@ from jaxtyping import Float32, UInt64
 from zipp_dagster.encoder import kernels
 from zipp_dagster.encoder.inference import GraphInference
 from zipp_dagster.encoder.model_io import ModelError, load_model
+from zipp_dagster.encoder.rankings import interest_only
 from zipp_dagster.graph.csr import OLDEST_RECENCY
 from zipp_dagster.graph.features import load_subreddit_text
 from zipp_dagster.graph.store import Block, InteractionGraph, load_array
@@ -33,7 +34,8 @@ NUMBERS = ("posts", "comments", "score_log", "recency")
 class NewUsers:
     """Embeddings of new users in ascending order of their ids, and their communities.
 
-    `communities` has user_id, subreddit, attention (sums to 1 a user) and dot, one row a link.
+    `communities` has user_id, subreddit, attention (sums to 1 a user) and dot, as
+    `community_rankings` has them, one row a link.
     `unknown_links` counts links to communities that the graph does not have: they are left out.
     """
 
@@ -75,7 +77,8 @@ def embed_new_users(
     ids, block, unknown = _block(interactions, graph)
     embeddings, attention = inference.embed_users(block)
     dot = kernels.edge_slots(block.indptr)
-    kernels.row_products(block.indptr, block.subreddit, embeddings, inference.subreddits(), dot)
+    interest = interest_only(inference.subreddits())
+    kernels.row_products(block.indptr, block.subreddit, embeddings, interest, dot)
     names = pa.array(graph.subreddit_names, pa.string())
     communities = pa.table(
         {

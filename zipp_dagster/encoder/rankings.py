@@ -4,7 +4,8 @@ What lives here: the Parquet table. What does not: the embeddings (`inference`) 
 taken from it (`zipp_dagster.persona`).
 
 Columns: user_id, subreddit, attention (normalised: sums to 1 over *all* of a user's communities),
-dot (z_u · z_s), tfidf (ln(1 + count) · ln((1 + U) / (1 + degree))), count (posts + comments),
+dot (z_u · z_s without the popularity column: among one's own communities, how popular one is says
+nothing about one's interest), tfidf (ln(1 + count) · ln((1 + U) / (1 + degree))), count (posts + comments),
 attention_rank, dot_rank (1 = first). A row is kept where either rank is at most `kept`; so each
 ranking is complete down to `kept`, and the other rank of a row may be beyond it.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Float32
 
 from zipp_dagster.encoder import kernels
 from zipp_dagster.encoder.model_io import ModelError
@@ -85,7 +87,7 @@ def write_rankings(
             f"{embeddings_dir / 'subreddit_embeddings.npy'} is {list(subreddits.shape)}, the graph "
             f"has {graph.subreddits} communities: materialise the embeddings again."
         )
-    subreddits = np.ascontiguousarray(subreddits, dtype=np.float32)
+    subreddits = interest_only(subreddits)
     shape = (graph.users, subreddits.shape[1])
     users = load_array(embeddings_dir / "user_embeddings.npy", (np.float16,), shape)
     attention = load_array(embeddings_dir / "attention.npy", (np.float16,), (graph.edges,))
@@ -116,6 +118,15 @@ def write_rankings(
         largest_attention_error=error,
         same_first=same / graph.users,
     )
+
+
+def interest_only(
+    subreddits: Float32[np.ndarray, "subreddits dim"],
+) -> Float32[np.ndarray, "subreddits dim"]:
+    """A copy of community embeddings whose last column, popularity, is zero (see `bipartite`)."""
+    interest = np.array(subreddits, dtype=np.float32)
+    interest[:, -1] = 0.0
+    return interest
 
 
 @dataclass(frozen=True)
