@@ -12,7 +12,7 @@ from assets.catalogue import catalogue
 from assets.reddit import images_found
 from tests.reddit.rude_server import RudeServer, picture
 from zipp_dagster import runner
-from zipp_dagster.platform import contracts
+from zipp_dagster.platform.expectations import validate
 from zipp_dagster.platform.artifacts import Input, Inputs, Skip
 from zipp_dagster.progress import silent
 from zipp_dagster.reddit import media_fetch
@@ -94,7 +94,7 @@ def test_images_are_fetched_where_it_is_set_and_the_table_keeps_its_contract(mad
     assert [(row["post_id"], row["duplicate_of"]) for row in rows] == [("s1", None), ("s3", "s1")]
     assert rows[0]["image"] == picture()
     contract = catalogue()["media"].contract
-    assert contracts.validate(contract, draft.files(), {}).passed
+    assert validate(contract, draft.files(), {}).passed
     failures = pq.read_table(draft.path("failures.parquet")).to_pylist()
     assert {f["post_id"]: f["reason"] for f in failures} == {"s2": "web_page", "s4": "over_18"}
     numbers = {key: summary.metadata[key] for key in ("fetched", "cached", "requests", "collected")}

@@ -32,6 +32,8 @@ GOOD: dict[str, Row] = {
     "leaderboard": {"low": 0.0, "value": 0.5, "high": 1.0, "cases": 5},
     "demographic_scores": {"n": 20},
     "image_embeddings": {"embedding": [1.0]},
+    "judge_preferences": {"cases": 4, "wins": 1, "losses": 1, "inconclusive": 1, "unparsed": 1},
+    "media": {"duplicate_of": None, "similar_to": None},
     "interactions": {"posts": 1, "first_at": "2020-01-01", "last_at": "2020-01-02"},
     "int_activity_monthly": {"posts": 1, "first_at": "2020-01-01", "last_at": "2020-01-02"},
     "stg_accounts": {"is_bot": True, "bot_reason": "rate", "events": 5, "comments": 5},
@@ -62,6 +64,11 @@ FAULTS: dict[str, dict[str, Row]] = {
         "value IS NOT NULL": {"cases": 0},
     },
     "demographic_scores": {"": {"dimension": "age", "n": 3}},
+    "media": {
+        "no post repeats": {"post_id": "p", "duplicate_of": "p", "similar_to": "p"},
+        "what is the same": {"duplicate_of": "q", "similar_to": None},
+    },
+    "judge_preferences": {"": {"cases": 7}},
     "llm_ablation": {"": {"lift": None, "note": None}},
     "int_activity_monthly": {"": {"last_at": "2019-01-01"}},
     "int_image_posts": {"": {"sha256": None}},
@@ -118,6 +125,12 @@ def good_value(column: Column, number: int) -> Any:
             return f"{number}".encode()
         case "FLOAT[]":
             return [1.0]
+        case "VARCHAR[]" | "STRUCT(prompt VARCHAR, image VARCHAR)[]":
+            return []
+        case "MAP(VARCHAR, VARCHAR)":
+            return "{}"
+        case "FLOAT":
+            return asked.get("min_value", 0.0) + 0.001 * number
     raise AssertionError(f"say in good_value() what a good {column.type} is")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pyarrow.parquet as parquet
 import zstandard
@@ -21,7 +22,8 @@ def test_a_new_key_ingests_every_month_again_under_new_pseudonyms(
     dumps, home = tmp_path / "dumps", tmp_path / "home"
     dumps.mkdir()
     for month in MONTHS:
-        line = json.dumps(comment(id=f"c{month[-1]}")).encode() + b"\n"
+        written = int(datetime.fromisoformat(f"{month}-15T00:00:00+00:00").timestamp())
+        line = json.dumps(comment(id=f"c{month[-1]}", created_utc=written)).encode() + b"\n"
         (dumps / f"RC_{month}.zst").write_bytes(zstandard.ZstdCompressor().compress(line))
     mlflow_store(home / "mlflow")
 
