@@ -175,11 +175,16 @@ def _cpu_seconds() -> float:
     )
 
 
+def _peak_mib() -> float:
+    """The peak of this process alone: `ru_maxrss` would begin with that of the process before it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def _measured(route: Callable[[Path], int], path: Path, results: multiprocessing.Queue) -> None:
     wall, cpu = time.perf_counter(), _cpu_seconds()
     route(path)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    results.put((time.perf_counter() - wall, _cpu_seconds() - cpu, peak))
+    results.put((time.perf_counter() - wall, _cpu_seconds() - cpu, _peak_mib()))
 
 
 def measure(route: Callable[[Path], int], path: Path) -> tuple[float, float, float]:
