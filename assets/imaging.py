@@ -254,7 +254,7 @@ def subjects_kept(draft: Draft, inputs: Inputs) -> CheckOutcome:
     pool="llm",
 )
 def rewritten_prompts(
-    inputs: Inputs, out: Draft, settings: PersonaSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: PersonaSettings, platform: Platform, progress: Progress
 ) -> Summary:
     """Each base prompt rewritten by every method: nobody's persona, the own one, with past prompts.
 
@@ -271,7 +271,7 @@ def rewritten_prompts(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
         inputs["image_posts"].table().select(["user_id", "post_id", "title", "created_at"]),
-        load_language_model(settings.language_model),
+        load_language_model(settings.language_model, platform.home),
         settings,
         count_tokens=token_counter(inputs["diffusion_model"].directory),
         progress=progress,

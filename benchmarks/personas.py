@@ -157,14 +157,20 @@ def measure(users: int, personas: int) -> dict[str, float]:
         }
         if personas:
             some = inputs.snippets[:1]
-            low = pq.read_table(list(some), columns=["user_id"])["user_id"].unique().to_pylist()[:personas]
+            low = (
+                pq.read_table(list(some), columns=["user_id"])["user_id"]
+                .unique()
+                .to_pylist()[:personas]
+            )
             part = collect_evidence(
                 connection,
                 EvidenceInputs(some, inputs.rankings, subreddits),
                 PersonaSettings(), SnippetSettings(), folder / "part", users=low,
             )  # fmt: skip
             clock.lap()
-            built = build_personas(part.files, LexicalModel(), PersonaSettings(), folder / "personas")
+            built = build_personas(
+                part.files, LexicalModel(), PersonaSettings(), folder / "personas"
+            )
             third = clock.lap()
             figures |= {
                 "personas": built.users,

@@ -147,7 +147,10 @@ def test_people_below_the_activity_floor_get_nothing_and_are_counted(reddit, tmp
 
 
 def test_people_without_ranked_communities_are_counted(reddit, tmp_path) -> None:
-    comments = [*numbered(3), *(c | {"id": f"o{i}", "user_id": 2} for i, c in enumerate(numbered(3)))]
+    comments = [
+        *numbered(3),
+        *(c | {"id": f"o{i}", "user_id": 2} for i, c in enumerate(numbered(3))),
+    ]
     inputs = reddit(comments, rankings=[{"user_id": 1, "subreddit": "cats"}])
     rows, report = collect(inputs, tmp_path / "out")
     assert {row["user_id"] for row in rows} == {1} and report.without_communities == 1
@@ -246,7 +249,11 @@ def test_user_ranges_and_repetition_change_nothing(reddit, tmp_path) -> None:
     one, first = collect(inputs, tmp_path / "one")
     again, second = collect(inputs, tmp_path / "again")
     many, split = collect(inputs, tmp_path / "many", rows_per_range=4)
-    assert len(split.files) == 3 and one == many and [r["user_id"] for r in one] == sorted(r["user_id"] for r in one)
+    assert (
+        len(split.files) == 3
+        and one == many
+        and [r["user_id"] for r in one] == sorted(r["user_id"] for r in one)
+    )
     assert first.files[0].read_bytes() == second.files[0].read_bytes() and again == one
 
 

@@ -116,7 +116,9 @@ def test_a_name_that_no_list_knows_is_an_interest_only_if_its_words_are_used(bun
 
 
 def test_everyday_words_are_no_interest_and_explicit_talk_tells_no_taste(bundle) -> None:
-    idle = bundle(*(f"number {i}: my school had a library and a book about a car" for i in range(5)))
+    idle = bundle(
+        *(f"number {i}: my school had a library and a book about a car" for i in range(5))
+    )
     assert build_persona(PersonaTask(idle)).interests == ()
     explicit = bundle("I love pink tones when it comes to genitals", "I love blue tones in porn")
     assert build_persona(PersonaTask(explicit)).preferences == ()

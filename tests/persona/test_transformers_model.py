@@ -14,7 +14,6 @@ from zipp_dagster.persona.personas import build_personas
 from zipp_dagster.persona.rewriting import rewrite_prompt
 
 
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama-class model of a few thousand random weights, with a byte-level tokenizer."""
@@ -77,7 +76,11 @@ def test_even_random_weights_answer_with_json_that_fits_the_schema(checkpoint: P
     asked = [[Message("user", "what palette?" * n)] for n in (1, 3, 2)]
     for answer in model.generate(asked, SCHEMA):
         found = json.loads(answer)
-        assert found["palette"] in ("neon colors", "muted colors") and found["strength"] in (1, 2, 3)
+        assert found["palette"] in ("neon colors", "muted colors") and found["strength"] in (
+            1,
+            2,
+            3,
+        )
     with pytest.raises(json.JSONDecodeError):
         json.loads(load(checkpoint, constrained=False).generate(asked, SCHEMA)[0])
 

@@ -200,9 +200,7 @@ class _Constraints:
 def _images(conversation: Conversation) -> list[Any]:
     from PIL import Image
 
-    return [
-        Image.open(io.BytesIO(data)).convert("RGB") for m in conversation for data in m.images
-    ]
+    return [Image.open(io.BytesIO(data)).convert("RGB") for m in conversation for data in m.images]
 
 
 def _batches(order: list[int], images: list[list[Any]], size: int) -> list[list[int]]:
