@@ -188,6 +188,7 @@ class Clock:
         self._last = (time.perf_counter(), time.process_time())
 
     def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap."""
         now = (time.perf_counter(), time.process_time())
         wall, cpu = now[0] - self._last[0], now[1] - self._last[1]
         self._last = now

@@ -104,7 +104,7 @@ _BEFORE: Final = (
 )
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
 _SELF_MARKS = ("i'm", "i am", "im ", "as a", " of ", "they/them")
-_GENDER_MARKS = (
+_GENDER_MARKS: tuple[str, ...] = (
     "man",
     "girl",
     "lady",
@@ -153,7 +153,7 @@ _JOB_MARKS: tuple[str, ...] = (
 _JOB_MARKS += ("being a", "years as a", "year as a")
 _TWO_DIGITS = re.compile(r"\d\d")
 _TEENS = re.compile(r"\b1[0-7]\b|\b1[0-7][fm]\b|[fm]1[0-7]\b")
-_AGE_MARKS = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
+_AGE_MARKS: tuple[str, ...] = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
 
 
 @dataclass(frozen=True, slots=True)
