@@ -100,6 +100,17 @@ def test_wrong_settings_are_one_clear_line_without_a_traceback():
     assert "≥ 4" in line
 
 
+def test_an_mlflow_server_that_is_not_there_is_one_clear_line(home):
+    done = process(
+        "models",
+        "list",
+        ZIPP_MLFLOW__TRACKING_URI="http://127.0.0.1:9",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("zipp: MLflow at http://127.0.0.1:9: ")
+
+
 def test_an_unknown_selection_lists_what_there_is(home):
     done = process("run", "--plan", "--select", "personaz")
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -219,3 +230,22 @@ def test_an_erasure_is_recorded_once_says_what_follows_and_keeps_no_name(home):
     assert (again["recorded"], again["known_before"]) == (0, 1)
     kept = "".join(p.read_text(errors="replace") for p in home.rglob("*") if p.is_file())
     assert "alice" not in kept.lower()
+
+
+def test_lineage_stale_ends_with_1_where_an_input_was_made_anew(home, publish):
+    source = publish("erasures")
+    publish("comments", inputs=(source.ref(),))
+    assert json.loads(call("lineage", "stale", "--json").output)["consistent"]
+    publish("erasures", "more", data_version="another")
+    result = call("lineage", "stale")
+    assert result.exit_code == 1 and "comments was made from erasures" in result.output
+
+
+def test_lineage_is_written_as_a_page_and_as_openlineage_events(home, publish, tmp_path):
+    publish("comments", inputs=(publish("erasures").ref(),))
+    page, events = tmp_path / "sub" / "lineage.html", tmp_path / "events.ndjson"
+    assert call("lineage", "show", "comments", "--html", str(page)).exit_code == 0
+    assert "Lineage of comments" in page.read_text()
+    assert "2 events" in call("lineage", "export", "--out", str(events)).output
+    jobs = [json.loads(line)["job"]["name"] for line in events.read_text().splitlines()]
+    assert jobs == ["erasures", "comments"]

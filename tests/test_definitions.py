@@ -87,8 +87,14 @@ def test_jobs_schedule_and_sensors_exist():
     jobs = {job.name for job in repository.get_all_jobs()}
     groups = {artifact.group for artifact in catalogue().values()}
     assert {"full_pipeline", "ingest_month", *(f"{group}_job" for group in groups)} <= jobs
-    assert [schedule.name for schedule in repository.schedule_defs] == ["monthly_refresh"]
-    assert {s.name for s in repository.sensor_defs} == {"dump_folder", "declarative_automation"}
+    assert {s.name for s in repository.schedule_defs} == {"monthly_refresh", "weekly_zipbench"}
+    assert {s.name for s in repository.sensor_defs} == {
+        "champion_moved",
+        "declarative_automation",
+        "dump_folder",
+        "tell_failed_checks",
+        "tell_failed_runs",
+    }
     for job in jobs - {"__ASSET_JOB"}:
         assert repository.get_job(job).description
 

@@ -1,26 +1,26 @@
-"""When things run: jobs, the monthly schedule, the dump-folder sensor, automation conditions."""
+"""When things run: jobs, schedules, sensors. What each of them does is in `operation`."""
 
-import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from assets.sources import dumps_directory
+from zipp_dagster.operation.champions import champion_sensor, promote_model, roll_back_model
+from zipp_dagster.operation.dump_folder import dump_folder_sensor
+from zipp_dagster.operation.notifications import notification_sensors
 from zipp_dagster.platform.catalogue import Catalogue
-from zipp_dagster.platform.dagster_assets import MONTHS, platform_of
-from zipp_dagster.platform.versions import NotMaterialised
+from zipp_dagster.platform.config import OperationSettings
+from zipp_dagster.platform.dagster_assets import MONTHS
 
 FULL_PIPELINE = "full_pipeline"
-SETTLED_SECONDS = 60
-"""A dump file younger than this may still be on its way (a copy, a download)."""
 
 
-def automation(catalogue: Catalogue) -> dg.Definitions:
-    """Jobs, schedules and sensors over a catalogue."""
+def automation(catalogue: Catalogue, settings: OperationSettings) -> dg.Definitions:
+    """Jobs, schedules and sensors over a catalogue; with `watch` all of them start switched on."""
+    watch = settings.watch
+    sensors_are = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
+    schedules_are = dg.DefaultScheduleStatus.RUNNING if watch else dg.DefaultScheduleStatus.STOPPED
     months = [name for name, entry in catalogue.items() if entry.partitioned]
-    groups = sorted({entry.group for entry in catalogue.values()})
     full_pipeline = dg.define_asset_job(
         FULL_PIPELINE,
         selection=dg.AssetSelection.all(),
@@ -30,34 +30,56 @@ def automation(catalogue: Catalogue) -> dg.Definitions:
     ingest = dg.define_asset_job(
         "ingest_month",
         selection=dg.AssetSelection.assets(*months),
-        description="One month's dumps to the monthly tables of the warehouse.",
+        description="One month's dumps to the monthly tables of the warehouse. What is made from all "
+        "months follows by declarative_automation, or by full_pipeline.",
     )
-    jobs = [full_pipeline, ingest]
-    for group in groups:
-        selection = dg.AssetSelection.groups(group)
-        whole = selection - dg.AssetSelection.assets(*months)
-        if any(entry.group == group and not entry.partitioned for entry in catalogue.values()):
-            jobs.append(
-                dg.define_asset_job(
-                    f"{group}_job",
-                    selection=whole,
-                    description=f"The unpartitioned assets of {group}.",
-                )
-            )
+    benchmark = dg.define_asset_job(
+        "zipbench",
+        selection=dg.AssetSelection.assets("benchmark_prompts").downstream(),
+        description="The benchmark of the current champions: prompts, images, scores, report.",
+    )
+    follow = dg.define_asset_job(
+        "follow_champion",
+        selection=dg.AssetSelection.assets("champion_encoder").downstream(),
+        description="What is made by the champion encoder: embeddings, personas, the benchmark.",
+    )
+    whole: list[Any] = [full_pipeline, ingest, benchmark, follow, promote_model, roll_back_model]
     return dg.Definitions(
-        jobs=jobs,
-        schedules=[_monthly(full_pipeline)],
-        sensors=[_dump_folder(full_pipeline, catalogue), _declarative()],
+        jobs=whole + _group_jobs(catalogue),
+        schedules=[
+            _monthly(full_pipeline, settings.monthly_cron, schedules_are),
+            _weekly(benchmark, settings.benchmark_cron, schedules_are),
+        ],
+        sensors=[
+            dump_folder_sensor(ingest, sensors_are),
+            champion_sensor(follow, sensors_are),
+            *notification_sensors(sensors_are),
+            _declarative(sensors_are),
+        ],
     )
 
 
-def _monthly(job: Any) -> dg.ScheduleDefinition:
-    """The third of each month, when last month's dumps are usually published."""
+def _group_jobs(catalogue: Catalogue) -> list[Any]:
+    months = [name for name, entry in catalogue.items() if entry.partitioned]
+    whole = {entry.group for entry in catalogue.values() if not entry.partitioned}
+    return [
+        dg.define_asset_job(
+            f"{group}_job",
+            selection=dg.AssetSelection.groups(group) - dg.AssetSelection.assets(*months),
+            description=f"The unpartitioned assets of {group}.",
+        )
+        for group in sorted(whole)
+    ]
+
+
+def _monthly(job: Any, cron: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    """By default the third of each month, when last month's dumps are usually published."""
 
     @dg.schedule(
         name="monthly_refresh",
         job=job,
-        cron_schedule="0 4 3 * *",
+        cron_schedule=cron,
+        default_status=status,
         description="Re-runs the pipeline for the newest month; unchanged artifacts stay.",
     )
     def monthly_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[Any]:
@@ -71,69 +93,21 @@ def _monthly(job: Any) -> dg.ScheduleDefinition:
     return monthly_refresh
 
 
-def _dump_folder(job: Any, catalogue: Catalogue) -> dg.SensorDefinition:
-    """Adds the months of new dump files and asks for their run once the files have settled."""
-
-    @dg.sensor(
-        name="dump_folder",
+def _weekly(job: Any, cron: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name="weekly_zipbench",
         job=job,
-        minimum_interval_seconds=60,
-        description="Watches the dump folder: a new or changed RC_/RS_ file adds its month and runs it.",
-        required_resource_keys={"settings", "lake", "warehouse", "mlflow", "compute"},
-    )
-    def dump_folder(context: dg.SensorEvaluationContext) -> Any:
-        from zipp_dagster.reddit.dumps import DumpError, find_dumps
-
-        platform = platform_of(context.resources)
-        try:
-            found = find_dumps(dumps_directory(platform))
-        except (NotMaterialised, DumpError) as problem:
-            return dg.SkipReason(str(problem))
-        return month_requests(
-            files={str(d.path): (d.month or "", d.size, d.path.stat().st_mtime) for d in found},
-            cursor=context.cursor,
-            known=set(context.instance.get_dynamic_partitions(MONTHS.name or "")),
-            now=time.time(),
-        )
-
-    return dump_folder
-
-
-def month_requests(
-    files: dict[str, tuple[str, int, float]], cursor: str | None, known: set[str], now: float
-) -> dg.SensorResult | dg.SkipReason:
-    """Which months to run, given path → (month, size, time of change) and what was seen before.
-
-    A file counts when it has been quiet for a minute; a run's key holds the sizes and times of
-    the month's files, so that a changed file runs its month again and an unchanged one never.
-    """
-    months: dict[str, list[tuple[str, int, float]]] = {}
-    for path, (month, size, changed) in sorted(files.items()):
-        months.setdefault(month, []).append((path, size, changed))
-    seen: dict[str, str] = json.loads(cursor) if cursor else {}
-    requests = []
-    for month, entries in sorted(months.items()):
-        if any(now - changed < SETTLED_SECONDS for _, _, changed in entries):
-            continue
-        key = json.dumps(entries)
-        if seen.get(month) != key:
-            requests.append(dg.RunRequest(run_key=f"{month}-{key}", partition_key=month))
-            seen[month] = key
-    if not requests:
-        return dg.SkipReason("no new or changed dump file has settled")
-    fresh = [str(r.partition_key) for r in requests if r.partition_key not in known]
-    return dg.SensorResult(
-        run_requests=requests,
-        cursor=json.dumps(seen),
-        dynamic_partitions_requests=[MONTHS.build_add_request(fresh)] if fresh else [],
+        cron_schedule=cron,
+        default_status=status,
+        description="Every week: the benchmark of whatever changed since; unchanged artifacts stay.",
     )
 
 
-def _declarative() -> dg.AutomationConditionSensorDefinition:
+def _declarative(status: dg.DefaultSensorStatus) -> dg.AutomationConditionSensorDefinition:
     """Evaluates every asset's condition: eager, once all blocking checks of its inputs hold."""
     return dg.AutomationConditionSensorDefinition(
         "declarative_automation",
         target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.STOPPED,
+        default_status=status,
         minimum_interval_seconds=30,
     )

@@ -26,6 +26,7 @@ COMMANDS = {
     "erase": ("housekeeping", "Record erasures; with --apply, rebuild without them."),
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),
+    "bootstrap": ("operation", "Make the Dagster instance ready: pools, months, dagster.yaml."),
     "doctor": ("housekeeping", "Environment, disk, GPU and settings in words."),
 }
 QUIET_LOGGERS = ("great_expectations", "mlflow", "alembic", "diffusers", "transformers", "httpx")
@@ -70,7 +71,7 @@ def main() -> None:
     """The console script: known errors in one line on standard error, exit code 1."""
     quieten()
     atexit.register(silence_interpreter_exit)
-    from zipp_dagster.errors import full_disk, known_errors
+    from zipp_dagster.errors import full_disk, known_errors, registry_trouble
 
     try:
         cli(standalone_mode=False)
@@ -88,7 +89,7 @@ def main() -> None:
         click.echo(f"zipp: {error}", err=True)
         sys.exit(1)
     except Exception as error:
-        message = full_disk(error)
+        message = full_disk(error) or registry_trouble(error)
         if message is None:
             raise
         click.echo(f"zipp: {message}", err=True)

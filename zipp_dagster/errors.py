@@ -57,3 +57,14 @@ def full_disk(error: Exception) -> str | None:
         f"the disk that holds {home} is full ({free / 2**20:.1f} MiB free). What was published "
         "stays; free some space (`zipp prune`) or point ZIPP_HOME to a larger disk, and run again"
     )
+
+
+def registry_trouble(error: BaseException) -> str | None:
+    """What to say where MLflow's own error is the news; None where it is not MLflow's."""
+    if type(error).__module__.split(".")[0] != "mlflow":
+        return None
+    from zipp_dagster.settings import settings
+
+    chosen = settings()
+    where = chosen.mlflow.tracking_uri or chosen.home_directory / "mlflow" / "mlflow.db"
+    return f"MLflow at {where}: {str(error).splitlines()[0]} (mlflow.tracking_uri says where it is)"

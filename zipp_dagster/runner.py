@@ -19,6 +19,7 @@ from assets.sources import months_in_folder
 from resources import default_resources
 from resources.settings import SettingsResource
 from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
+from zipp_dagster.operation.instance import instance_folder, set_pools
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
 from zipp_dagster.platform.locks import locked
@@ -26,16 +27,6 @@ from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.plan import Step, plan
 from zipp_dagster.platform.versions import NotMaterialised
 
-INSTANCE_FILE = """\
-# Local use: SQLite below this folder, no telemetry, no newsletter pop-up.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  pools:
-    default_limit: 2
-"""
 RUNNING = "running"
 """The folder of the locks of running `zipp run` processes."""
 
@@ -52,16 +43,6 @@ def local_platform() -> Platform:
     for name, resource in default_resources().items():
         setattr(resources, name, resource)
     return platform_of(resources)
-
-
-def instance_folder(home: Path) -> Path:
-    """DAGSTER_HOME of a ZIPP_HOME, with its dagster.yaml; an existing file is left as it is."""
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "dagster.yaml"
-    if not file.exists():
-        file.write_text(INSTANCE_FILE)
-    return folder
 
 
 @dataclass
@@ -134,7 +115,16 @@ def _run_in_order(
     blocked = rest & session.downstream_of_failures()
     session.phase(rest - blocked, None)
     session.leave(blocked)
+    _show_again(entries, platform)
     return session.result
+
+
+def _show_again(entries: Catalogue, platform: Platform) -> None:
+    """What follows a publication once more: a kill may have come between the two."""
+    for entry in entries.values():
+        version = platform.lake.find(entry.name) if entry.after_publish else None
+        if entry.after_publish and version is not None and not version.skipped:
+            entry.after_publish(platform, version)
 
 
 def _feeds_months(entries: Catalogue, name: str) -> bool:
@@ -163,7 +153,9 @@ class _Session:
         self.tags = {LOCK_TAG: str(lock)} | ({FORCE_TAG: "true"} if force else {})
         self.force = force
         self.instance = dg.DagsterInstance.get()
-        close_dead_runs(self.instance, lock.parent)
+        for dead in close_dead_runs(self.instance, lock.parent):
+            platform.registry.close_runs_of(dead)
+        set_pools(self.instance, platform.settings.operation.pools)
         self.definitions = defs
         self.result = RunResult()
 

@@ -25,6 +25,7 @@ from zipp_dagster.platform.config import (
     ComputeSettings,
     LakeSettings,
     MlflowSettings,
+    OperationSettings,
     ServerSettings,
 )
 from zipp_dagster.reddit.config import RedditSettings
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     compute: ComputeSettings = ComputeSettings()
     server: ServerSettings = ServerSettings()
+    operation: OperationSettings = OperationSettings()
 
     @classmethod
     def settings_customise_sources(

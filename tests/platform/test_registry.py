@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from zipp_dagster.platform.registry import (
     CHALLENGER,
     CHAMPION,
+    OUTSIDE,
     PREVIOUS,
     ModelVersion,
     Registry,
+    RegistryConflict,
     RegistryError,
 )
 
@@ -92,6 +95,66 @@ def test_promoting_what_is_not_there_lists_what_is(registry, register, name):
         registry.promote("unheard-of", 1, who="ann", why="?")
 
 
+def test_every_move_of_the_champion_is_in_the_history_with_who_and_why(registry, register, name):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    registry.promote(name, 2, who="bob", why="better")
+    registry.rollback(name, who="eve", why="worse after all")
+    assert [(m.before, m.after, m.who, m.why) for m in registry.moves(name)] == [
+        (None, 1, "ann", "first"),
+        (1, 2, "bob", "better"),
+        (2, 1, "eve", "rollback: worse after all"),
+    ]
+    assert registry.moves("unheard-of") == []
+
+
+def test_of_two_promotions_against_the_same_champion_one_wins_and_the_other_is_told_whose(
+    registry, register, name
+):
+    for number in (1, 2, 3):
+        register(f"lake-{number}")
+    registry.promote(name, 1, who="ann", why="first", against=0)
+    registry.promote(name, 2, who="ann", why="better", against=1)
+    with pytest.raises(RegistryConflict) as told:
+        registry.promote(name, 3, who="bob", why="better", against=1)
+    assert "3 was compared with version 1, but version 2 is champion now (ann at " in str(
+        told.value
+    )
+    assert registry.by_alias(name, CHAMPION).version == 2
+
+
+def test_two_promotions_at_once_leave_one_champion_and_one_conflict(registry, register, name):
+    for number in (1, 2, 3):
+        register(f"lake-{number}")
+    registry.promote(name, 1, who="ann", why="first")
+
+    def attempt(version: int) -> bool:
+        try:
+            registry.promote(name, version, who=f"thread {version}", why="better", against=1)
+        except RegistryConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        won = dict(zip((2, 3), threads.map(attempt, (2, 3))))
+    assert sorted(won.values()) == [False, True]
+    winner = next(version for version, first in won.items() if first)
+    assert registry.by_alias(name, CHAMPION).version == winner
+    assert registry.moves(name)[-1].who == f"thread {winner}"
+
+
+def test_a_champion_moved_in_mlflow_itself_is_written_down_once(registry, register, name):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    assert registry.audit(name) is None
+    registry.client.set_registered_model_alias(name, CHAMPION, "2")
+    move = registry.audit(name)
+    assert (move.before, move.after, move.who) == (1, 2, OUTSIDE)
+    assert registry.audit(name) is None
+    registry.client.delete_registered_model_alias(name, CHAMPION)
+    assert registry.audit(name).after is None
+
+
 def test_the_lake_versions_behind_any_alias_are_protected(registry, register, name):
     for number in (1, 2, 3):
         register(f"{name}-lake-{number}")
@@ -120,6 +183,18 @@ def test_a_run_that_fails_is_marked_as_failed(registry):
     with pytest.raises(RuntimeError), registry.run("broken", {}, {}) as tracker:
         raise RuntimeError("no")
     assert registry.client.get_run(tracker.run_id).info.status == "FAILED"
+
+
+def test_the_open_runs_of_a_killed_dagster_run_are_closed_and_no_others(registry):
+    make = registry.client.create_run
+    dead, alive = (
+        make(registry.experiment_id, tags={"dagster.run_id": run}).info.run_id
+        for run in ("dead-run", "living-run")
+    )
+    assert registry.close_runs_of("dead-run") == [dead]
+    assert registry.close_runs_of("dead-run") == []
+    assert registry.client.get_run(dead).info.status == "KILLED"
+    assert registry.client.get_run(alive).info.status == "RUNNING"
 
 
 def test_long_histories_and_many_settings_are_logged_completely(registry):

@@ -1,9 +1,10 @@
-"""`zipp lineage show | verify | diff`."""
+"""`zipp lineage show | verify | diff | stale | export`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,8 +26,14 @@ def lineage() -> None:
 @lineage.command()
 @click.argument("asset")
 @click.option("--partition", metavar="YYYY-MM", help="The month of a monthly asset.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page instead: the graph, every version, the lineage of columns.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def show(asset: str, partition: str | None, as_json: bool) -> None:
+def show(asset: str, partition: str | None, page: Path | None, as_json: bool) -> None:
     """The provenance tree of an asset's current version, down to the dump files."""
     from rich.tree import Tree
 
@@ -34,6 +41,9 @@ def show(asset: str, partition: str | None, as_json: bool) -> None:
     from zipp_dagster.platform.lineage import lineage_tree
     from zipp_dagster.runner import local_platform
 
+    if page is not None:
+        _write_page(asset, partition, page)
+        return
     root = lineage_tree(local_platform().lake, asset, partition)
     if as_json:
         click.echo(json.dumps(root.to_json(), indent=1))
@@ -55,6 +65,18 @@ def show(asset: str, partition: str | None, as_json: bool) -> None:
     out.print(tree)
     files = {path for node in root.walk() for path in node.external_files}
     out.print(f"{len(shown)} versions, {len(files)} dump files")
+
+
+def _write_page(asset: str, partition: str | None, page: Path) -> None:
+    from assets.catalogue import catalogue
+    from zipp_dagster.console import out
+    from zipp_dagster.platform.lineage_page import lineage_page
+    from zipp_dagster.runner import local_platform
+
+    html = lineage_page(local_platform().lake, catalogue(), asset, partition)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(html, encoding="utf-8")
+    out.print(f"{page} written", markup=False)
 
 
 def _label(node: LineageNode, seen: bool) -> str:
@@ -131,6 +153,64 @@ def diff(before: str, after: str, partition: str | None, as_json: bool) -> None:
         )
     if not found:
         out.print("  no difference in data, code or settings")
+
+
+@lineage.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def stale(as_json: bool) -> None:
+    """Current versions whose inputs are no longer current; ends with 1 where there are any.
+
+    Needs the lake only. What a run would make, and why, is `zipp run --plan`.
+    """
+    from assets.catalogue import catalogue
+    from zipp_dagster.console import out
+    from zipp_dagster.platform.staleness import staleness
+    from zipp_dagster.runner import local_platform
+
+    by_content = {name for name, entry in catalogue().items() if entry.version_by_content}
+    report = staleness(local_platform().lake, by_content)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        for entry in report.outdated:
+            out.print(entry.sentence, markup=False)
+        if report.affected:
+            out.print(f"and what follows from them: {', '.join(report.affected)}", markup=False)
+        verdict = "[green]consistent[/]" if report.consistent else "[red]outdated[/]"
+        out.print(
+            f"{verdict}: {len(report.outdated)} outdated inputs in {report.versions} current versions"
+        )
+    if not report.consistent:
+        sys.exit(1)
+
+
+@lineage.command()
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file: one OpenLineage run event a line.",
+)
+@click.option("--namespace", default="zipp", show_default=True, help="Of jobs and datasets.")
+@click.option("--only-current", is_flag=True, help="Leave older and rejected versions out.")
+def export(target: Path, namespace: str, only_current: bool) -> None:
+    """Export the lineage as OpenLineage events, for Marquez, DataHub and other catalogues."""
+    from openlineage.client.serde import Serde
+
+    from assets.catalogue import catalogue
+    from zipp_dagster.console import out
+    from zipp_dagster.platform.openlineage import events
+    from zipp_dagster.runner import local_platform
+
+    found = events(local_platform().lake, catalogue(), namespace, only_current=only_current)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with target.open("w", encoding="utf-8") as file:
+        for event in found:
+            file.write(Serde.to_json(event) + "\n")
+            written += 1
+    out.print(f"{written} events in {target}", markup=False)
 
 
 def _version(lake: Lake, text: str, partition: str | None) -> Version:

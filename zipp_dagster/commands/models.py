@@ -51,6 +51,35 @@ def list_models(as_json: bool) -> None:
 
 @models.command()
 @click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def history(model: str, as_json: bool) -> None:
+    """Every change of a MODEL's champion: when, from and to which version, who, why.
+
+    A champion that was changed in MLflow itself is written down first.
+    """
+    from zipp_dagster.console import out
+    from zipp_dagster.platform.registry import RegistryError
+    from zipp_dagster.runner import local_platform
+
+    registry = local_platform().registry
+    if model not in registry.names():
+        raise RegistryError(f"no model is called {model}; there are: {', '.join(registry.names())}")
+    registry.audit(model)
+    moves = registry.moves(model)
+    if as_json:
+        click.echo(json.dumps([move.__dict__ for move in moves], indent=1))
+        return
+    for move in moves:
+        out.print(
+            f"{move.when}  {move.before or '–'} → {move.after or '–'}  {move.who}: {move.why}",
+            markup=False,
+        )
+    if not moves:
+        out.print(f"{model} has had no champion yet")
+
+
+@models.command()
+@click.argument("model")
 @click.argument("version", type=int)
 @click.option("--why", required=True, help="The reason, kept with the version.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")

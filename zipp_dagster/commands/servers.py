@@ -21,7 +21,7 @@ STOP_SECONDS = 10.0
 @click.option("--no-daemon", is_flag=True, help="Without the daemon: no schedules, no sensors.")
 def ui(no_daemon: bool) -> None:
     """Dagster, MLflow and the report in the browser, until Ctrl-C."""
-    from zipp_dagster.runner import instance_folder
+    from zipp_dagster.operation.instance import instance_folder
     from zipp_dagster.settings import settings
 
     chosen = settings()

@@ -221,7 +221,8 @@ def artifact(
             state that is neither an input, nor code, nor settings: a folder's content, an alias.
         version_by_content: The external state is all that the data version depends on, besides code
             and settings: an input that was made again with the same content changes nothing.
-        after_publish: Called with the platform and the version once it is current.
+        after_publish: Called with the platform and the version once it is current, and again at the end
+            of a `zipp run`: it must do the same twice.
     """
 
     def declare(function: Callable[..., Summary]) -> Artifact:

@@ -63,6 +63,15 @@ class Catalogue(Mapping[str, Artifact]):
     def __len__(self) -> int:
         return len(self._artifacts)
 
+    def column_lineage(self, name: str) -> dict[str, list[list[str]]]:
+        """Column → [table, column] pairs of a SQL model; empty for every other artifact."""
+        artifact = self[name]
+        if artifact.sql is None:
+            return {}
+        contracts = {parent: self[parent].contract for parent in artifact.inputs}
+        schemas = {parent: list(c.column_types) for parent, c in contracts.items() if c is not None}
+        return artifact.sql.column_lineage(schemas)
+
     def upstream(self, name: str) -> set[str]:
         """An artifact and everything that it is made from."""
         found = {name}

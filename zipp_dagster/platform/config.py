@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from zipp_dagster.section import Section
 
@@ -44,3 +44,43 @@ class ServerSettings(Section):
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of the Dagster UI.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow UI.")
     report_port: int = Field(8000, ge=1, le=65535, description="Port of the report.")
+
+
+class OperationSettings(Section):
+    """How the platform runs unattended."""
+
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "watch",
+            "monthly_cron",
+            "benchmark_cron",
+            "retries",
+            "retry_delay_seconds",
+            "webhook_url",
+            "pools",
+        }
+    )
+
+    watch: bool = Field(
+        False, description="Start with all sensors and schedules on, for unattended operation."
+    )
+    monthly_cron: str = Field(
+        "0 4 3 * *", description="When the newest month is run again: dumps come in its first days."
+    )
+    benchmark_cron: str = Field("0 5 * * 1", description="When the benchmark is run again.")
+    retries: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="Tries after an error that may pass: a network, a busy database.",
+    )
+    retry_delay_seconds: float = Field(
+        10.0, ge=0, le=3600, description="Pause before the first such try; doubled each time."
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Gets a JSON message for each failed run and each failed check."
+    )
+    pools: dict[str, int] = Field(
+        {"gpu": 1, "decode": 2, "llm": 4},
+        description="How many steps of a concurrency pool run at once.",
+    )

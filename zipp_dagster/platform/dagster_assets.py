@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from zipp_dagster.platform.artifacts import Artifact
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.materialise import CheckReport, Outcome, materialise
 from zipp_dagster.platform.observer import Observer
+from zipp_dagster.platform.transient import is_transient
 
 MONTHS = dg.DynamicPartitionsDefinition(name="months")
 FORCE_TAG = "zipp/force"
 RESOURCES = ("settings", "lake", "warehouse", "mlflow", "compute")
 LOG_EVERY_SECONDS = 10.0
+LATE, OVERDUE = timedelta(days=35), timedelta(days=45)
 
 
 def dagster_assets(catalogue: Catalogue) -> list[dg.AssetsDefinition]:
@@ -57,6 +60,7 @@ def _asset(artifact: Artifact, catalogue: Catalogue) -> dg.AssetsDefinition:
         metadata=_definition_metadata(artifact),
         required_resource_keys=set(RESOURCES),
         automation_condition=_automation(artifact),
+        freshness_policy=_freshness(artifact),
         pool=artifact.pool,
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -76,6 +80,11 @@ def _asset(artifact: Artifact, catalogue: Catalogue) -> dg.AssetsDefinition:
                 force=context.run.tags.get(FORCE_TAG) == "true",
             )
         except BaseException as error:
+            rule = platform.settings.operation
+            if is_transient(error) and context.retry_number < rule.retries:
+                pause = rule.retry_delay_seconds * 2**context.retry_number
+                context.log.warning(f"{type(error).__name__}: {error}; again in {pause:.0f} s")
+                raise dg.RetryRequested(rule.retries, pause) from error
             if observer:
                 observer.failed(artifact.name, partition, error)
             raise
@@ -104,6 +113,13 @@ def _automation(artifact: Artifact) -> dg.AutomationCondition | None:
     if not artifact.inputs:
         return None
     return dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+
+
+def _freshness(artifact: Artifact) -> dg.FreshnessPolicy | None:
+    """What is made from all months should follow each month's dumps, some days after its end."""
+    if artifact.partitioned or not artifact.inputs:
+        return None
+    return dg.FreshnessPolicy.time_window(fail_window=OVERDUE, warn_window=LATE)
 
 
 def platform_of(resources: Any) -> Platform:

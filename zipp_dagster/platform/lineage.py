@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.staleness import current_versions
 from zipp_dagster.platform.versions import MANIFEST, FileEntry, LakeError, Manifest, Version
 from zipp_dagster.progress import Progress, silent
 
@@ -124,19 +125,21 @@ class Verification:
         return not any(damage.serious for damage in self.damages)
 
 
+def every_version(lake: Lake) -> Iterator[Version]:
+    """Every kept version, rejected ones and those with a damaged manifest included."""
+    for asset in lake.assets():
+        for folder in sorted((lake.root / asset).iterdir()):
+            yield from (Version(path) for path in sorted(folder.iterdir()) if path.is_dir())
+
+
 def verify(lake: Lake, progress: Progress = silent) -> Verification:
     """Re-hashes every file of every kept version, and the dump files that they name.
 
     A dump file may be replaced by a corrected one: what an older version read is then "absent".
     """
-    versions = [
-        version
-        for asset in lake.assets()
-        for folder in sorted((lake.root / asset).iterdir())
-        for version in (Version(p) for p in sorted(folder.iterdir()) if p.is_dir())
-    ]
+    versions = list(every_version(lake))
     damages: list[Damage] = []
-    current = {version.id for version in _current_versions(lake)}
+    current = {version.id for version in current_versions(lake)}
     seen_external: dict[FileEntry, FileState | None] = {}
     files = size = 0
     for position, version in enumerate(versions):
@@ -168,17 +171,6 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     damages += _pointer_damages(lake)
     progress(len(versions), len(versions), "done")
     return Verification(len(versions), files, size, tuple(damages))
-
-
-def _current_versions(lake: Lake) -> Iterator[Version]:
-    for asset in lake.assets():
-        for partition in lake.partitions(asset):
-            try:
-                version = lake.find(asset, partition)
-            except LakeError:
-                continue  # listed by _pointer_damages
-            if version is not None:
-                yield version
 
 
 def _pointer_damages(lake: Lake) -> Iterator[Damage]:

@@ -24,6 +24,15 @@ def locked(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Waits until no other process is inside; the file stays, so that all lock the same one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def in_use(path: Path) -> bool:
     """Whether a living process holds the lock."""
     try:

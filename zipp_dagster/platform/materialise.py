@@ -186,7 +186,7 @@ def materialise(
             if artifact.after_publish:
                 artifact.after_publish(platform, version)
     status: Status = "rejected" if rejected else "skipped" if skipped else "made"
-    lineage = _column_lineage(artifact, catalogue) if not skipped else {}
+    lineage = catalogue.column_lineage(artifact.name) if not skipped else {}
     return replace(
         outcome,
         status=status,
@@ -364,17 +364,6 @@ def _run_tags(
         "zipp.inputs": json.dumps([ref.to_json() for ref in expected.refs])[:5000],
         "dagster.run_id": run_id or "",
     }
-
-
-def _column_lineage(artifact: Artifact, catalogue: Catalogue) -> dict[str, list[list[str]]]:
-    if artifact.sql is None:
-        return {}
-    schemas = {}
-    for name in artifact.inputs:
-        contract = catalogue[name].contract
-        if contract is not None:
-            schemas[name] = list(contract.column_types)
-    return artifact.sql.column_lineage(schemas)
 
 
 def _report_to_json(report: CheckReport) -> dict[str, Any]:

@@ -7,6 +7,7 @@ alias `champion` decides what everything downstream pins; `previous` is where a 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -18,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.platform.locks import exclusive
+
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -25,8 +28,29 @@ METRICS_A_BATCH = 500
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin")
 
 
+MOVE_TAG = "zipp.move."
+"""Prefix of the tags of a registered model that tell how its champion changed, one a move."""
+OUTSIDE = "somebody outside zipp"
+
+
 class RegistryError(Exception):
     """A model or alias is not there; the message says what is."""
+
+
+class RegistryConflict(RegistryError):
+    """Another promotion came first; the message says whose."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of a model's champion: from and to which version, who, why, and when (UTC)."""
+
+    model: str
+    before: int | None
+    after: int | None
+    who: str
+    why: str
+    when: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +158,14 @@ class Registry:
         finally:
             self.client.set_terminated(tracker.run_id, status)
 
+    def close_runs_of(self, dagster_run: str) -> list[str]:
+        """Ends the open MLflow runs of a Dagster run that was killed, as KILLED; their ids."""
+        wanted = f"attributes.status = 'RUNNING' and tags.`dagster.run_id` = '{dagster_run}'"
+        found = self.client.search_runs([self.experiment_id], filter_string=wanted)
+        for run in found:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return [run.info.run_id for run in found]
+
     def register(
         self,
         tracker: Tracker,
@@ -209,22 +241,93 @@ class Registry:
         """The registered version whose bytes are a version of the lake."""
         return next((v for v in self.versions(name) if v.lake_version == lake_version), None)
 
-    def promote(self, name: str, version: int, *, who: str, why: str) -> ModelVersion:
-        """Makes a version the champion; the champion before becomes `previous`."""
+    def promote(
+        self,
+        name: str,
+        version: int,
+        *,
+        who: str,
+        why: str,
+        against: int | None = None,
+    ) -> ModelVersion:
+        """Makes a version the champion; the champion before becomes `previous`.
+
+        Args:
+            name: the registered model.
+            version: its version.
+            who: a person, or the asset that decided.
+            why: the reason, kept with the move.
+            against: the champion that the decision was made against, 0 for none; leave it out to
+                promote whoever is champion now.
+
+        Raises:
+            RegistryError: there is no such version.
+            RegistryConflict: the champion is no longer the one of `against`.
+        """
         known = [entry.version for entry in self.versions(name)]
         if version not in known:
             listed = ", ".join(map(str, known)) or "none"
             raise RegistryError(f"{name} has no version {version}; it has: {listed}")
-        before = self.by_alias(name, CHAMPION)
-        if before is not None and before.version == version:
-            return before
-        if before is not None:
-            self.client.set_registered_model_alias(name, PREVIOUS, str(before.version))
-        self.client.set_registered_model_alias(name, CHAMPION, str(version))
-        stamp = datetime.now(UTC).isoformat(timespec="seconds")
-        for key, value in {"who": who, "why": why, "when": stamp}.items():
+        with exclusive(self.artifact_root.parent / "promotion.lock"):
+            before = self.by_alias(name, CHAMPION)
+            number = before.version if before is not None else None
+            if against is not None and against != (number or 0):
+                raise RegistryConflict(self._conflict(name, version, against, number))
+            if before is not None and before.version == version:
+                return before
+            if before is not None:
+                self.client.set_registered_model_alias(name, PREVIOUS, str(before.version))
+            self.client.set_registered_model_alias(name, CHAMPION, str(version))
+            move = self.record(name, number, version, who=who, why=why)
+        for key, value in {"who": who, "why": why, "when": move.when}.items():
             self.client.set_model_version_tag(name, str(version), f"zipp.promoted.{key}", value)
         return self.get(name, version)
+
+    def _conflict(self, name: str, version: int, against: int, now: int | None) -> str:
+        moves = self.moves(name)
+        last = f" ({moves[-1].who} at {moves[-1].when}: {moves[-1].why})" if moves else ""
+        return (
+            f"{name} {version} was compared with {f'version {against}' if against else 'no champion'}, "
+            f"but {f'version {now}' if now else 'nobody'} is champion now{last}: compare again"
+        )
+
+    def record(
+        self, name: str, before: int | None, after: int | None, *, who: str, why: str
+    ) -> Move:
+        """Writes a change of champion into the model's history, where MLflow shows it as a tag."""
+        now = datetime.now(UTC)
+        move = Move(name, before, after, who, why[:4000], now.isoformat(timespec="seconds"))
+        entry = {key: value for key, value in move.__dict__.items() if key != "model"}
+        key = f"{MOVE_TAG}{now.strftime('%Y%m%dT%H%M%S%f')}"
+        self.client.set_registered_model_tag(name, key, json.dumps(entry))
+        return move
+
+    def moves(self, name: str) -> list[Move]:
+        """The history of a model's champion, oldest first; empty for an unknown model."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self.client.get_registered_model(name).tags
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return []
+        found = sorted((k, v) for k, v in tags.items() if k.startswith(MOVE_TAG))
+        return [Move(model=name, **json.loads(value)) for _, value in found]
+
+    def audit(self, name: str) -> Move | None:
+        """Records a champion that changed without a promotion of ours; None where none did.
+
+        Somebody may move an alias in MLflow itself. That is allowed, and it is written down.
+        """
+        champion, moves = self.by_alias(name, CHAMPION), self.moves(name)
+        now = champion.version if champion is not None else None
+        known = moves[-1].after if moves else None
+        if now == known:
+            return None
+        return self.record(
+            name, known, now, who=OUTSIDE, why="the alias was moved in MLflow, not by a promotion"
+        )
 
     def rollback(self, name: str, *, who: str, why: str) -> ModelVersion:
         """Makes the previous champion the champion again."""

@@ -3,69 +3,93 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from resources import default_resources
-from zipp_dagster.automation import SETTLED_SECONDS, month_requests
 from zipp_dagster.definitions import defs
+from zipp_dagster.operation.dump_folder import SETTLED_SECONDS, Seen, month_requests
 from zipp_dagster.platform.dagster_assets import MONTHS
 
 NOW = 1_000_000.0
 QUIET = NOW - SETTLED_SECONDS - 1
 JANUARY = {
-    "/dumps/RC_2024-01.zst": ("2024-01", 10, QUIET),
-    "/dumps/RS_2024-01.zst": ("2024-01", 5, QUIET),
+    "/dumps/RC_2024-01.zst": Seen("2024-01", 10, QUIET),
+    "/dumps/RS_2024-01.zst": Seen("2024-01", 5, QUIET),
 }
-FEBRUARY = {"/dumps/RC_2024-02.zst": ("2024-02", 7, QUIET)}
+FEBRUARY = {"/dumps/RC_2024-02.zst": Seen("2024-02", 7, QUIET)}
 
 
 def months_of(result: dg.SensorResult) -> list[str]:
     return [request.partition_key for request in result.run_requests]
 
 
-def test_a_new_month_is_added_and_asked_for_once_all_its_files_are_quiet():
-    result = month_requests(JANUARY, None, set(), NOW)
+def settled(files, cursor=None, known=frozenset(), now=NOW):
+    """Two ticks with the same files: the second finds that nothing grows any more."""
+    first = month_requests(files, cursor, set(known), now)
+    return month_requests(files, first.cursor, set(known), now)
+
+
+def test_a_new_month_is_added_and_asked_for_once_all_its_files_have_settled():
+    first = month_requests(JANUARY, None, set(), NOW)
+    assert (
+        months_of(first) == []
+        and "waiting until the files of 2024-01" in first.skip_reason.skip_message
+    )
+    result = month_requests(JANUARY, first.cursor, set(), NOW)
     assert months_of(result) == ["2024-01"]
     (added,) = result.dynamic_partitions_requests
     assert (added.partitions_def_name, added.partition_keys) == (MONTHS.name, ["2024-01"])
 
 
 def test_unchanged_files_ask_for_nothing():
-    cursor = month_requests(JANUARY, None, set(), NOW).cursor
+    cursor = settled(JANUARY).cursor
     result = month_requests(JANUARY, cursor, {"2024-01"}, NOW + 3600)
-    assert isinstance(result, dg.SkipReason)
+    assert (
+        months_of(result) == [] and result.skip_reason.skip_message == "no new or changed dump file"
+    )
 
 
-@pytest.mark.parametrize("changed", [("2024-01", 11, QUIET), ("2024-01", 10, QUIET - 5)])
+@pytest.mark.parametrize("changed", [Seen("2024-01", 11, QUIET), Seen("2024-01", 10, QUIET - 5)])
 def test_a_file_of_another_size_or_time_asks_for_its_month_again_with_another_key(changed):
-    first = month_requests(JANUARY | FEBRUARY, None, set(), NOW)
+    first = settled(JANUARY | FEBRUARY)
     files = JANUARY | FEBRUARY | {"/dumps/RC_2024-01.zst": changed}
-    second = month_requests(files, first.cursor, {"2024-01", "2024-02"}, NOW)
-    assert months_of(second) == ["2024-01"]
+    second = settled(files, first.cursor, {"2024-01", "2024-02"})
+    again = month_requests(files, first.cursor, {"2024-01", "2024-02"}, NOW)
+    assert set(months_of(again) + months_of(second)) == {"2024-01"}
+    (request,) = again.run_requests + second.run_requests
     assert second.dynamic_partitions_requests == []
-    assert second.run_requests[0].run_key != first.run_requests[0].run_key
+    assert request.run_key not in {r.run_key for r in first.run_requests}
+
+
+def test_a_copy_that_keeps_the_time_of_the_original_waits_until_it_stops_growing():
+    cursor, sizes = None, [3, 6, 10, 10]
+    asked = []
+    for size in sizes:
+        files = {"/dumps/RC_2024-02.zst": Seen("2024-02", size, QUIET)}
+        result = month_requests(files, cursor, set(), NOW)
+        cursor, asked = result.cursor, [*asked, months_of(result)]
+    assert asked == [[], [], [], ["2024-02"]]
 
 
 def test_a_month_whose_file_is_still_being_copied_waits_and_holds_up_no_other():
-    copying = JANUARY | {"/dumps/RS_2024-01.zst": ("2024-01", 2, NOW - 1)}
-    first = month_requests(copying | FEBRUARY, None, set(), NOW)
+    copying = JANUARY | {"/dumps/RS_2024-01.zst": Seen("2024-01", 2, NOW - 1)}
+    first = settled(copying | FEBRUARY)
     assert months_of(first) == ["2024-02"]
-    later = month_requests(JANUARY | FEBRUARY, first.cursor, {"2024-02"}, NOW)
+    later = settled(JANUARY | FEBRUARY, first.cursor, {"2024-02"})
     assert months_of(later) == ["2024-01"]
 
 
 def test_a_second_file_of_a_known_month_asks_for_it_again():
     only_comments = {k: v for k, v in JANUARY.items() if "RC_" in k}
-    first = month_requests(only_comments, None, set(), NOW)
-    assert months_of(month_requests(JANUARY, first.cursor, {"2024-01"}, NOW)) == ["2024-01"]
+    first = settled(only_comments)
+    assert months_of(settled(JANUARY, first.cursor, {"2024-01"})) == ["2024-01"]
 
 
 def test_a_month_that_was_ingested_by_hand_is_asked_for_but_not_added_again():
-    result = month_requests(JANUARY, None, {"2024-01"}, NOW)
+    result = settled(JANUARY, known={"2024-01"})
     assert months_of(result) == ["2024-01"] and result.dynamic_partitions_requests == []
 
 
@@ -106,29 +130,12 @@ def test_the_sensor_asks_for_the_months_of_the_dump_folder(dumps, instance):
         (dumps / name).write_bytes(b"x")
         quiet = time.time() - SETTLED_SECONDS - 5
         os.utime(dumps / name, (quiet, quiet))
-    found = tick(instance)
+    found = tick(instance, tick(instance).cursor)
     assert [request.partition_key for request in found.run_requests] == ["2024-01"]
-    assert list(json.loads(found.cursor)) == ["2024-01"]
+    assert list(json.loads(found.cursor)["asked"]) == ["2024-01"]
     assert tick(instance, found.cursor).run_requests == []
 
 
 def test_the_sensor_says_why_it_waits_where_the_folder_is_empty(dumps, instance):
     found = tick(instance)
     assert found.run_requests == [] and "it is empty" in found.skip_message
-
-
-def test_the_schedule_runs_the_newest_month_and_says_so_where_there_is_none(instance):
-    repository = defs.get_repository_def()
-    schedule = repository.get_schedule_def("monthly_refresh")
-    third_of_march = datetime(2024, 3, 3, tzinfo=UTC)
-
-    def evaluate():
-        with dg.build_schedule_context(
-            instance, third_of_march, repository_def=repository
-        ) as context:
-            return schedule.evaluate_tick(context)
-
-    assert "no month of dumps is known yet" in evaluate().skip_message
-    instance.add_dynamic_partitions(MONTHS.name, ["2024-02", "2024-01"])
-    (request,) = evaluate().run_requests
-    assert (request.partition_key, request.run_key) == ("2024-02", "monthly-2024-03-03")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from zipp_dagster.cli import cli
+from zipp_dagster.operation.instance import instance_folder, set_pools
+from zipp_dagster.platform.dagster_assets import MONTHS
+
+
+@pytest.fixture
+def instance():
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def test_pools_get_their_limits_once_and_again_when_the_settings_change(instance):
+    assert set_pools(instance, {"gpu": 1, "llm": 4}) == {"gpu": 1, "llm": 4}
+    assert set_pools(instance, {"gpu": 1, "llm": 4}) == {}
+    assert set_pools(instance, {"gpu": 2, "llm": 4}) == {"gpu": 2}
+    limits = {p.name: p.limit for p in instance.event_log_storage.get_pool_limits()}
+    assert limits == {"gpu": 2, "llm": 4}
+
+
+def test_a_dagster_yaml_of_the_users_stays_as_it_is(tmp_path):
+    file = instance_folder(tmp_path) / "dagster.yaml"
+    assert "telemetry" in file.read_text()
+    file.write_text("# mine")
+    instance_folder(tmp_path)
+    assert file.read_text() == "# mine"
+
+
+def test_bootstrap_sets_pools_adds_the_months_of_the_dump_folder_and_may_be_run_again(
+    tmp_path, environment, monkeypatch
+):
+    dumps = tmp_path / "dumps"
+    dumps.mkdir()
+    for month in ("2024-01", "2024-02"):
+        (dumps / f"RC_{month}.zst").write_bytes(b"x")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=dumps):
+        first, second = (
+            json.loads(
+                CliRunner().invoke(cli, ["bootstrap", "--json"], catch_exceptions=False).output
+            )
+            for _ in range(2)
+        )
+        with dg.DagsterInstance.get() as instance:
+            assert set(instance.get_dynamic_partitions(MONTHS.name)) == {"2024-01", "2024-02"}
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    assert first["pools_set"] == {"gpu": 1, "decode": 2, "llm": 4}
+    assert first["months_added"] == ["2024-01", "2024-02"]
+    assert second["pools_set"] == {} and second["months_added"] == []

@@ -1,0 +1,119 @@
+"""The processes of a deployment on loopback, and a way to ask the webserver. No tests here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+LAUNCH = """
+mutation ($location: String!, $job: String!, $assets: [AssetKeyInput!]) {
+  launchRun(executionParams: {
+    selector: {repositoryLocationName: $location, repositoryName: "__repository__",
+               jobName: $job, assetSelection: $assets}
+    mode: "default"
+  }) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on InvalidSubsetError { message }
+  }
+}
+"""
+LOCATIONS = """
+{ workspaceOrError { ... on Workspace { locationEntries {
+    name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
+    """The condition's first true value; exceptions of a server that is not up yet count as no."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if found := condition():
+                return found
+        except (requests.RequestException, KeyError, TypeError):
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+class Topology:
+    """Processes that log into a folder; `location` is the code location's name in the workspace."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], location: str = "zipp") -> None:
+        self.folder, self.environment, self.name = folder, environment, location
+        self.ports = {name: free_port() for name in ("code", "webserver", "mlflow")}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *command: str) -> None:
+        log = (self.folder / f"{name}.log").open("ab")
+        self.processes[name] = subprocess.Popen(
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def kill(self, name: str) -> None:
+        """As the kernel does it: the process and everything that it started."""
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait()
+
+    def stop(self) -> None:
+        """Kills what still runs, the last one first."""
+        for name in reversed(self.processes):
+            if self.processes[name].poll() is None:
+                self.kill(name)
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = requests.post(
+            f"http://127.0.0.1:{self.ports['webserver']}/graphql",
+            json={"query": query, "variables": variables},
+            timeout=60,
+        )
+        return answer.json()["data"]
+
+    def location(self) -> str | None:
+        """LOADED, or what the webserver says of the code location."""
+        (entry,) = self.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+        failed = (entry["locationOrLoadError"] or {}).get("__typename") == "PythonError"
+        return "failed" if failed else str(entry["loadStatus"])
+
+    def materialise(self, asset: str) -> str:
+        """Launches a run by GraphQL and waits for its end; the status."""
+        assets = [{"path": [asset]}]
+        result = self.ask(LAUNCH, location=self.name, job="full_pipeline", assets=assets)[
+            "launchRun"
+        ]
+        assert result["__typename"] == "LaunchRunSuccess", result
+        run = result["run"]["runId"]
+        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+        ended = ("SUCCESS", "FAILURE", "CANCELED")
+
+        def status() -> str | None:
+            now = self.ask(query, id=run)["runOrError"]["status"]
+            return now if now in ended else None
+
+        return str(until(f"the run of {asset} ends", status))
+
+
+def python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]

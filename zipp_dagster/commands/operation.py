@@ -1,0 +1,44 @@
+"""`zipp bootstrap`: makes a Dagster instance ready before its first run."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def bootstrap(as_json: bool) -> None:
+    """Make the Dagster instance ready: dagster.yaml, concurrency pools, known months.
+
+    Uses DAGSTER_HOME where it is set (a deployment), else the folder below ZIPP_HOME. May be run
+    again at any time, for instance after operation.pools changed.
+    """
+    import dagster as dg
+
+    from assets.catalogue import catalogue
+    from zipp_dagster.operation.instance import instance_folder, set_pools
+    from zipp_dagster.platform.dagster_assets import MONTHS
+    from zipp_dagster.runner import known_months, local_platform
+
+    platform = local_platform()
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(instance_folder(platform.home))
+    with dg.DagsterInstance.get() as instance:
+        pools = set_pools(instance, platform.settings.operation.pools)
+        months = known_months(catalogue(), platform)
+        fresh = sorted(set(months) - set(instance.get_dynamic_partitions(MONTHS.name or "")))
+        instance.add_dynamic_partitions(MONTHS.name or "", fresh)
+    document = {
+        "dagster_home": os.environ["DAGSTER_HOME"],
+        "pools_set": pools,
+        "months_added": fresh,
+    }
+    if as_json:
+        click.echo(json.dumps(document, indent=1))
+        return
+    limits = ", ".join(f"{name} {limit}" for name, limit in sorted(pools.items()))
+    click.echo(f"{document['dagster_home']}: pools {limits or 'as they were'}")
+    click.echo(f"months added: {', '.join(fresh) or 'none'}")

@@ -1,0 +1,30 @@
+"""Which errors may pass by themselves: a network that hiccups, a database that is busy.
+
+Everything else (a damaged dump, a wrong setting, a full disk) fails at once: a second try would only
+delay the message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+NETWORK_PACKAGES = ("requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai")
+NETWORK_WORDS = ("Timeout", "Connect", "RemoteProtocol", "ReadError", "RateLimit")
+BUSY_WORDS = ("database is locked", "could not connect", "connection refused", "server closed")
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Whether the error, or one that it was raised from, is worth another try."""
+    while error is not None:
+        if isinstance(error, ConnectionError | TimeoutError):
+            return True
+        package, name = type(error).__module__.split(".")[0], type(error).__name__
+        if package in NETWORK_PACKAGES and any(word in name for word in NETWORK_WORDS):
+            return True
+        database = isinstance(error, sqlite3.OperationalError) or (
+            package == "sqlalchemy" and name in ("OperationalError", "InterfaceError")
+        )
+        if database and any(word in str(error).lower() for word in BUSY_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
