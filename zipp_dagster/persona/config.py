@@ -89,9 +89,9 @@ class SnippetSettings(Section):
     include_sensitive: bool = Field(False, description="Let sensitive communities in.")
     include_over_18: bool = Field(False, description="Let over-18 communities in.")
     rows_per_range: int = Field(
-        1_500_000,
+        600_000,
         ge=1,
-        description="Comments and posts handled at once (bounds memory: about 0.6 GiB a million).",
+        description="Comments and posts handled at once (bounds memory).",
     )
 
 
