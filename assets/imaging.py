@@ -78,6 +78,7 @@ def rewritten_prompts(
     out: Draft,
     settings: PersonaSettings,
     methods: MethodSettings,
+    platform: Platform,
     progress: Progress,
 ) -> Summary:
     """Each base prompt rewritten by every registered method: nobody's persona, the own one, another's.
@@ -97,7 +98,7 @@ def rewritten_prompts(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
         inputs["image_posts"].table().select(["user_id", "post_id", "title", "created_at"]),
-        load_language_model(settings.language_model),
+        load_language_model(settings.language_model, platform.home),
         settings,
         count_tokens=token_counter(inputs["diffusion_model"].directory),
     )

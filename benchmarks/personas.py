@@ -42,6 +42,7 @@ MIDDLES = (
     "the documentation is at https://example.org/page if you need it", "the prices went up again",
     "pencil sketches of old people have so much dignity", "I can't stand glossy 3d renders of cars",
 )  # fmt: skip
+LOOKS = ("pastel", "black and white", "neon", "exposure", "sketches", "renders")
 ENDINGS = (
     "and that is fine by me", "which surprised everybody", "as /u/somebody_else pointed out",
     "but your mileage may vary", "and I would do it again", "so take it with a grain of salt",
@@ -55,6 +56,9 @@ def write_world(folder: Path, users: int, seed: int = 0) -> None:
     ids = np.sort(rng.integers(0, 2**64 - 1, users, dtype=np.uint64))
     names = np.array([f"community{i:04d}" for i in range(COMMUNITIES)])
     texts = [f"{a} {b} {c}" for a in OPENINGS for b in MIDDLES for c in ENDINGS]
+    # One sentence in twenty speaks of looks, far more than in real dumps.
+    of_looks = np.array([any(word in text for word in LOOKS) for text in texts])
+    weight = np.where(of_looks, 0.05 / of_looks.sum(), 0.95 / (~of_looks).sum())
     counts = 5 + rng.negative_binomial(0.6, 0.6 / (0.6 + COMMENTS - 5), users)
     homes = (COMMUNITIES * rng.random((users, 6)) ** 2).astype(np.int64)
     start = np.datetime64("2020-01-01", "us")
@@ -63,7 +67,7 @@ def write_world(folder: Path, users: int, seed: int = 0) -> None:
         row = np.repeat(np.arange(users), mine)
         row = row[rng.permutation(len(row))]
         total = len(row)
-        first, second = rng.integers(len(texts), size=total), rng.integers(len(texts), size=total)
+        first, second = rng.choice(len(texts), size=(2, total), p=weight)
         number = rng.integers(10**6, size=total)
         body = pa.array(
             [f"{texts[a]} (take {n}). {texts[b]}." for a, b, n in zip(first, second, number)]
@@ -157,14 +161,20 @@ def measure(users: int, personas: int) -> dict[str, float]:
         }
         if personas:
             some = inputs.snippets[:1]
-            low = pq.read_table(list(some), columns=["user_id"])["user_id"].unique().to_pylist()[:personas]
+            low = (
+                pq.read_table(list(some), columns=["user_id"])["user_id"]
+                .unique()
+                .to_pylist()[:personas]
+            )
             part = collect_evidence(
                 connection,
                 EvidenceInputs(some, inputs.rankings, subreddits),
                 PersonaSettings(), SnippetSettings(), folder / "part", users=low,
             )  # fmt: skip
             clock.lap()
-            built = build_personas(part.files, LexicalModel(), PersonaSettings(), folder / "personas")
+            built = build_personas(
+                part.files, LexicalModel(), PersonaSettings(), folder / "personas"
+            )
             third = clock.lap()
             figures |= {
                 "personas": built.users,
@@ -182,6 +192,7 @@ class Clock:
         self._last = (time.perf_counter(), time.process_time())
 
     def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap."""
         now = (time.perf_counter(), time.process_time())
         wall, cpu = now[0] - self._last[0], now[1] - self._last[1]
         self._last = now

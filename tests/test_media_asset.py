@@ -12,8 +12,8 @@ from assets.catalogue import catalogue
 from assets.reddit import images_found
 from tests.reddit.rude_server import RudeServer, picture
 from zipp_dagster import runner
-from zipp_dagster.platform.expectations import validate
 from zipp_dagster.platform.artifacts import Input, Inputs, Skip
+from zipp_dagster.platform.expectations import validate
 from zipp_dagster.progress import silent
 from zipp_dagster.reddit import media_fetch
 from zipp_dagster.reddit.columns import SUBMISSIONS_SCHEMA

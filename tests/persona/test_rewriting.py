@@ -207,6 +207,6 @@ def test_the_prompt_of_a_model_says_who_it_is_and_shows_past_prompts() -> None:
         "You are the person" in system.content
         and "animals: like watercolor painting" in system.content
     )
-    assert "- an owl, pixel art" in user.content and user.content.endswith("Prompt: a fox")
+    assert '\n"an owl, pixel art"\n' in user.content and user.content.endswith("Prompt: a fox")
     rewrite_prompt("a fox", None, model, SETTINGS)
     assert "person" not in model.asked[1][0].content

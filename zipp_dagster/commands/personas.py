@@ -155,6 +155,17 @@ def _store() -> PersonaStore:
 @click.option("--user", help="Whose persona, see `zipp personas show`: a pseudonym or a name.")
 @click.option("--persona", "persona_text", help="A persona in your own words.")
 @click.option(
+    "--intake",
+    "intake_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A filled form as JSON: age, gender, country, language, profession, hobbies (a list).",
+)
+@click.option("--age", type=click.IntRange(18, 110), help="Of the form.")
+@click.option("--gender", help="Of the form.")
+@click.option("--country", help="Of the form.")
+@click.option("--profession", help="Of the form.")
+@click.option("--hobby", "hobbies", multiple=True, help="Of the form; may be repeated.")
+@click.option(
     "--shots",
     default=0,
     show_default=True,
@@ -180,21 +191,44 @@ def personalize(
     prompt: str,
     user: str | None,
     persona_text: str | None,
+    intake_file: Path | None,
+    age: int | None,
+    gender: str | None,
+    country: str | None,
+    profession: str | None,
+    hobbies: tuple[str, ...],
     shots: int,
     seed: int,
     out_dir: Path,
     as_json: bool,
 ) -> None:
     """The generic and the personalised prompt, and both images, from one seed."""
-    if (user is None) == (persona_text is None):
-        raise click.UsageError("give either --user or --persona")
+    from zipp_dagster.personal.intake import read_intake
+
+    form: dict[str, Any] = {
+        "age": age,
+        "gender": gender,
+        "country": country,
+        "profession": profession,
+    }
+    form |= {"hobbies": list(hobbies) or None}
+    intake = read_intake(intake_file) if intake_file else {}
+    intake |= {name: value for name, value in form.items() if value is not None}
+    if sum((user is not None, persona_text is not None, bool(intake))) != 1:
+        raise click.UsageError("give either --user, --persona, or a form (--intake, --hobby, …)")
     if shots and user is None:
         raise click.UsageError("--shots needs --user: a persona text has no past prompts")
     from zipp_dagster.personal import Personalizer
     from zipp_dagster.runner import local_platform
 
     result: dict[str, Any] = Personalizer(local_platform()).personalize(
-        prompt, user=user, persona_text=persona_text, shots=shots, seed=seed, out_dir=out_dir
+        prompt,
+        user=user,
+        persona_text=persona_text,
+        intake=intake or None,
+        shots=shots,
+        seed=seed,
+        out_dir=out_dir,
     )
     if as_json:
         click.echo(json.dumps(result, indent=1))
@@ -211,6 +245,7 @@ FLAGS = {
     "no_history": "the user has no past prompts to show",
     "shortened": "the personal prompt was cut to what the text encoder reads",
     "subject_lost": "the rewrite lost the subject twice: the prompt was left as it is",
+    "unsafe": "the rewrite held an address, a name or a link: the prompt was left as it is",
     "retried": "the first rewrite lost the subject; the second one is used",
 }
 """What the flags of a personalised prompt mean."""

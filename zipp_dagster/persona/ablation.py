@@ -130,7 +130,7 @@ def _differences(
     truth: TruthTables,
     seed: int,
     name: str,
-) -> dict[tuple[str, str], dict[str, float | None]]:
+) -> dict[tuple[object, object], dict[str, object]]:
     return {
         (row["kind"], row["metric"]): {
             name: row["difference"],

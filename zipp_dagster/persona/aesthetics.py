@@ -236,9 +236,9 @@ def _sentence(
 
 def _about_looks(hit: Hit[Term], looking: Sequence[int], strong: Sequence[Hit[Term]]) -> bool:
     """Whether a word of looks or an unmistakable style stands near an everyday word."""
-    return any(
-        hit.start - _LOOKS_REACH <= i < hit.end + _LOOKS_REACH for i in looking
-    ) or any(max(s.start - hit.end, hit.start - s.end) <= _CUE_REACH for s in strong)
+    return any(hit.start - _LOOKS_REACH <= i < hit.end + _LOOKS_REACH for i in looking) or any(
+        max(s.start - hit.end, hit.start - s.end) <= _CUE_REACH for s in strong
+    )
 
 
 def _context(

@@ -46,9 +46,7 @@ def count_violations(
 
 def _pictures_cited(persona: Persona) -> frozenset[str]:
     """Pictures are no rows of the evidence; a model that sees may cite those it was shown."""
-    return frozenset(
-        i for _, cited in persona.claims() for i in cited if i.startswith("picture:")
-    )
+    return frozenset(i for _, cited in persona.claims() for i in cited if i.startswith("picture:"))
 
 
 def _in_use(files: Sequence[Path]) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,8 @@ class LanguageModelSettings(Section):
     price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
     price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
     constrained: bool = Field(
-        True, description="Let a model in process write only what fits the JSON schema (transformers)."
+        True,
+        description="Let a model in process write only what fits the JSON schema (transformers).",
     )
 
 
@@ -88,9 +89,9 @@ class SnippetSettings(Section):
     include_sensitive: bool = Field(False, description="Let sensitive communities in.")
     include_over_18: bool = Field(False, description="Let over-18 communities in.")
     rows_per_range: int = Field(
-        1_500_000,
+        600_000,
         ge=1,
-        description="Comments and posts handled at once (bounds memory: about 0.6 GiB a million).",
+        description="Comments and posts handled at once (bounds memory).",
     )
 
 
@@ -126,10 +127,13 @@ class PersonaSettings(Section):
     analyzer: str = Field(
         "",
         description='A finder of personal data that guards personas beside the rules, as "module:'
-        'factory" of an object like Presidio\'s AnalyzerEngine.',
+        "factory\" of an object like Presidio's AnalyzerEngine.",
     )
     images_per_user: int = Field(
-        4, ge=0, le=64, description="Posted pictures that a model which sees is shown for a persona."
+        4,
+        ge=0,
+        le=64,
+        description="Posted pictures that a model which sees is shown for a persona.",
     )
     batch_users: int = Field(256, ge=1, description="Personas asked for in one call to the model.")
     seed: int = Field(

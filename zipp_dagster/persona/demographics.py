@@ -95,14 +95,41 @@ _UNREAL = re.compile(
 # "raised as a girl"; "I (27F)" and "my [M/25] wife" are the writer's, "my wife (37F)" is not.
 _BEFORE: Final = (
     ("as a", re.compile(r"(?:^|[.!?,;:(\n]\s*|\b(?:i|and|but|because|speaking) )$")),
-    ("moved", re.compile(r"(?:^|[.!?\n]\s*|\b(?:i|we|i've|we've|i'd) (?:just |recently |have )?)$")),
+    (
+        "moved",
+        re.compile(r"(?:^|[.!?\n]\s*|\b(?:i|we|i've|we've|i'd) (?:just |recently |have )?)$"),
+    ),
     ("(", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
     ("[", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
 )
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
 _SELF_MARKS = ("i'm", "i am", "im ", "as a", " of ", "they/them")
-_GENDER_MARKS = ("man", "girl", "lady", "male", "mom", "mum", "mother", "wife", "guy", "dude", "dad")
-_GENDER_MARKS += ("father", "husband", "binary", "enby", "they/", "f)", "m)", "f]", "m]", "(f", "(m")
+_GENDER_MARKS: tuple[str, ...] = (
+    "man",
+    "girl",
+    "lady",
+    "male",
+    "mom",
+    "mum",
+    "mother",
+    "wife",
+    "guy",
+    "dude",
+    "dad",
+)
+_GENDER_MARKS += (
+    "father",
+    "husband",
+    "binary",
+    "enby",
+    "they/",
+    "f)",
+    "m)",
+    "f]",
+    "m]",
+    "(f",
+    "(m",
+)
 _GENDER_MARKS += ("[f", "[m")
 _PLACE_MARKS: tuple[str, ...] = (
     "live in",
@@ -126,7 +153,7 @@ _JOB_MARKS: tuple[str, ...] = (
 _JOB_MARKS += ("being a", "years as a", "year as a")
 _TWO_DIGITS = re.compile(r"\d\d")
 _TEENS = re.compile(r"\b1[0-7]\b|\b1[0-7][fm]\b|[fm]1[0-7]\b")
-_AGE_MARKS = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
+_AGE_MARKS: tuple[str, ...] = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +298,7 @@ def _ages(text: str) -> list[Statement]:
         age = int(next(group for group in match.groups() if group))
         # Nothing is inferred about minors; two digits above 90 are something else.
         if 18 <= age <= 90 and _real(text, match):
-            found.append(Statement("age_band", _band(age), _STATED))
+            found.append(Statement("age_band", age_band(age), _STATED))
     return found
 
 
@@ -281,7 +308,7 @@ def _decades(text: str) -> list[Statement]:
         decade = _DECADES[match.group(2)[:2]]
         part = (match.group(1) or "").strip(" -")
         age = decade + {"early": 2, "mid": 5, "late": 8}.get(part, 4)
-        found.append(Statement("age_band", _band(age), _STATED if part else _LIKELY))
+        found.append(Statement("age_band", age_band(age), _STATED if part else _LIKELY))
     return found
 
 
@@ -350,7 +377,8 @@ def _jobs_here(text: str) -> list[Statement]:
     return [Statement("profession", hit.value, _STATED) for hit in hits]
 
 
-def _band(age: int) -> str:
+def age_band(age: int) -> str:
+    """The age band that an age in years falls into."""
     for band in AGE_BANDS[:-1]:
         if age <= int(band[3:]):
             return band

@@ -86,7 +86,9 @@ def collect_evidence(
     snippets, rankings = existing(inputs.snippets), existing(inputs.rankings)
     exclude_communities(connection, inputs.subreddits, floor)
     if users is not None:
-        connection.register("zipp_users", pa.table({"user_id": pa.array(sorted(users), pa.uint64())}))
+        connection.register(
+            "zipp_users", pa.table({"user_id": pa.array(sorted(users), pa.uint64())})
+        )
         connection.execute("create or replace temp table zipp_only as select * from zipp_users")
         connection.unregister("zipp_users")
     with token_counter(connection, tokenizer):

@@ -84,9 +84,7 @@ CACHE_FOLDER = "language_model_cache"
 NO_CACHE = "off"
 
 
-def load_language_model(
-    settings: LanguageModelSettings, home: Path | None = None
-) -> LanguageModel:
+def load_language_model(settings: LanguageModelSettings, home: Path | None = None) -> LanguageModel:
     """The model that the settings name. Raises LanguageModelError for incomplete settings.
 
     Answers of an endpoint are cached in `cache_dir`, or where that is empty under `home`.

@@ -151,7 +151,9 @@ def persona_conversation(
         for name, share in bundle.communities
     ]
     lines += [
-        json.dumps({"id": s.id, "community": s.community, "text": defuse(s.text)}, ensure_ascii=False)
+        json.dumps(
+            {"id": s.id, "community": s.community, "text": defuse(s.text)}, ensure_ascii=False
+        )
         for s in bundle.snippets
     ]
     lines += [

@@ -7,6 +7,7 @@ Four methods share one rewriter: `no_persona` (asked to improve the prompt, know
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from zipp_dagster.persona import guards
 from zipp_dagster.persona.config import Method, PersonaSettings
 from zipp_dagster.persona.contexts import context_of_prompt
+from zipp_dagster.persona.injection import addresses_a_model, defuse
 from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
 from zipp_dagster.persona.lexical_rewriting import RewriteTask, style_for
 from zipp_dagster.persona.lexicon import singular, words
@@ -143,7 +146,8 @@ def nearest_prompts(
     newer. Near copies of the target (token F1 of 0.8 or more) and of each other are left out.
     """
     wanted, context = set(content_words(base)), context_of_prompt(base)
-    safe = [p for p in past if token_f1(p.title, reference) < REFERENCE_F1]
+    honest = [p for p in past if not addresses_a_model(p.title)]
+    safe = [p for p in honest if token_f1(p.title, reference) < REFERENCE_F1]
 
     def likeness(prompt: PastPrompt) -> tuple[float, bool, datetime, str]:
         found = set(content_words(prompt.title))
@@ -161,7 +165,7 @@ def nearest_prompts(
             break
         if all(token_f1(prompt.title, other) < REFERENCE_F1 for other in chosen):
             chosen.append(prompt.title)
-    return tuple(chosen), len(past) - len(safe)
+    return tuple(chosen), len(honest) - len(safe)
 
 
 def keeps_subject(base: str, prompt: str) -> bool:
@@ -216,6 +220,10 @@ def _rewrite_batch(
         if not keeps_subject(job.base, prompt):
             prompt = job.base
             raised.append("subject_lost")
+        elif guards.identities_in(prompt) and not guards.identities_in(job.base):
+            # A rewriter that was fed somebody's address, or made one up.
+            prompt = job.base
+            raised.append("unsafe")
         fitted = fit(prompt, job.base, settings.token_limit, count_tokens or _count_words)
         if fitted != prompt:
             raised.append("shortened")
@@ -238,7 +246,7 @@ def _rewrite_batch(
 def _conversation(job: _Job, settings: PersonaSettings) -> Conversation:
     template = load_template(IMPROVE_TEMPLATE if job.persona is None else settings.rewrite_template)
     values = {
-        "prompt": job.base,
+        "prompt": defuse(job.base),
         "phrases": str(settings.style_phrases),
         # English words are about three quarters of a token's count.
         "words": str(int(settings.token_limit * 0.75)),
@@ -249,7 +257,8 @@ def _conversation(job: _Job, settings: PersonaSettings) -> Conversation:
     turns = [Message("system", system)]
     ask = template.render("user", values)
     if job.shots:
-        listed = "\n".join(f"- {shot}" for shot in job.shots)
+        # As JSON: whatever a past prompt says stays a string.
+        listed = "\n".join(json.dumps(defuse(shot), ensure_ascii=False) for shot in job.shots)
         ask = template.render("shots", {"shots": listed}) + "\n\n" + ask
     return (*turns, Message("user", ask, _task(job, settings)))
 

@@ -51,6 +51,7 @@ def quoted(text: str) -> str:
 
 
 def read_files(files: Sequence[str]) -> str:
+    """A table function over Parquet files."""
     return "read_parquet([" + ", ".join(quoted(file) for file in files) + "])"
 
 

@@ -40,9 +40,9 @@ class TransformersModel:
         try:
             config = AutoConfig.from_pretrained(settings.model, **where)
             sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-            self._processor: Any = (
-                AutoProcessor.from_pretrained(settings.model, **where) if sees else None
-            )
+            self._processor: Any = None
+            if sees:
+                self._processor = AutoProcessor.from_pretrained(settings.model, **where)
             self._tokenizer: Any = (
                 self._processor.tokenizer
                 if sees
@@ -200,9 +200,7 @@ class _Constraints:
 def _images(conversation: Conversation) -> list[Any]:
     from PIL import Image
 
-    return [
-        Image.open(io.BytesIO(data)).convert("RGB") for m in conversation for data in m.images
-    ]
+    return [Image.open(io.BytesIO(data)).convert("RGB") for m in conversation for data in m.images]
 
 
 def _batches(order: list[int], images: list[list[Any]], size: int) -> list[list[int]]:

@@ -7,6 +7,7 @@ text; how prompts are rewritten and images drawn lives in `persona` and `imaging
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from zipp_dagster.persona.rewriting import (
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaError, is_pseudonym
 from zipp_dagster.personal.free_text import persona_of_text
+from zipp_dagster.personal.intake import persona_of_intake
 from zipp_dagster.personal.store import PersonaStore
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class Personalizer:
     @cached_property
     def language_model(self) -> LanguageModel:
         """The model of persona.language_model, loaded at first use."""
-        return load_language_model(self.platform.settings.persona.language_model)
+        model = self.platform.settings.persona.language_model
+        return load_language_model(model, self.platform.home)
 
     def personalize(
         self,
@@ -80,6 +83,7 @@ class Personalizer:
         *,
         user: str | int | None = None,
         persona_text: str | None = None,
+        intake: Mapping[str, Any] | None = None,
         shots: int = 0,
         seed: int = 0,
         out_dir: Path | str,
@@ -89,7 +93,8 @@ class Personalizer:
         Args:
             prompt: what to draw.
             user: somebody with a persona, see `PersonaStore.get`; or
-            persona_text: a person in free words. Exactly one of the two.
+            persona_text: a person in free words; or
+            intake: a filled form, see `personal.intake.Intake`. Exactly one of the three.
             shots: how many of the user's visible past prompts to show to the rewriter.
             seed: of both images, 0 to 2^63 - 1.
             out_dir: made where it is missing.
@@ -98,7 +103,7 @@ class Personalizer:
             JSON types: `generic` and `personalized` with `prompt`, `image` (absolute path) and
             `truncated` (longer than the text encoder reads); `flags` of the personalised prompt;
             `persona_id`, `user`, `origin`, `shots`, `seed`; `models` with names and versions; for
-            a persona text, `persona` as it was understood.
+            a persona text or a form, `persona` as it was understood.
 
         Raises:
             PersonaError: an argument is unusable, the persona is quarantined, or (UnknownUser)
@@ -108,12 +113,18 @@ class Personalizer:
         prompt = " ".join(prompt.split())
         if not prompt:
             raise PersonaError("the prompt is empty: say what to draw")
-        if (user is None) == (persona_text is None):
-            raise PersonaError("give either a user or a persona text")
+        if sum(given is not None for given in (user, persona_text, intake)) != 1:
+            raise PersonaError("give either a user, a persona text or an intake form")
         if not 0 <= seed <= MOST_SEED:
             raise PersonaError(f"seed {seed} is outside 0 to 2^63 - 1")
         self.platform.lake.current("diffusion_model")
-        person = self._named(user) if user is not None else self._described(persona_text or "")
+        if user is not None:
+            person = self._named(user)
+        elif intake is not None:
+            settings = self.platform.settings.persona
+            person = _Person(persona_of_intake(intake, settings), None, "intake")
+        else:
+            person = self._described(persona_text or "")
         shown = self._shots(person, prompt, shots)
         generator = self._generator()
         settings, model = self.platform.settings.persona, self.language_model
@@ -140,7 +151,7 @@ class Personalizer:
                 "diffusion_files": generator.pipeline.version,
             },
         }
-        if persona_text is not None:
+        if user is None:
             result["persona"] = person.persona.model_dump(mode="json")
         return result
 
