@@ -54,7 +54,8 @@ def test_our_evaluation_encoder_round_trips(tmp_path):
 
 
 def test_a_classifier_is_not_an_evaluation_encoder(tmp_path):
-    save_convnet(ConvNet(sum(SIZES), (8, 8)), tmp_path, CLASSIFIER_KIND)
+    # One output besides the factors' says whether the picture has been mangled.
+    save_convnet(ConvNet(sum(SIZES) + 1, (8, 8)), tmp_path, CLASSIFIER_KIND)
     judged = load_factor_classifier(tmp_path, device="cpu").predict(IMAGES)
     assert judged["subject"].shape == (3, 14)
     assert np.allclose(judged["mood"].sum(1), 1, atol=1e-5)

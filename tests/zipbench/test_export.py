@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.zipbench.worlds import png, scores_table
-from zipp_dagster.imaging.generation import TABLE
+from zipp_dagster.imaging.image_files import TABLE
 from zipp_dagster.persona.rewriting import REWRITTEN_SCHEMA
 from zipp_dagster.zipbench.cases import Case, PastImage, case_set
 from zipp_dagster.zipbench.export import CONFIGS, ExportSource, export_benchmark

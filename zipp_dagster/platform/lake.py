@@ -320,7 +320,7 @@ def _hash_files(directory: Path) -> Iterator[FileEntry]:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
 def _fsync(path: Path) -> None:

@@ -40,10 +40,9 @@ class DrumAdapter(nn.Module):
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, width)
         self.norm_after = nn.LayerNorm(width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-        for last in (self.out, self.feed[2]):  # starts as the identity
+        narrow = nn.Linear(2 * width, width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), narrow)
+        for last in (self.out, narrow):  # starts as the identity
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
