@@ -69,8 +69,8 @@ def test_import_and_export_say_how_many(zipp: Any, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give either --user or --persona"),
-        (["--user", "1", "--persona", "x"], "give either --user or --persona"),
+        ([], "give either --user, --persona, or a form"),
+        (["--user", "1", "--persona", "x"], "give either --user, --persona, or a form"),
         (["--persona", "x", "--shots", "1"], "--shots needs --user"),
     ],
 )
