@@ -83,6 +83,8 @@ def write_snippets(
         try:
             if bits:
                 connection.execute("set preserve_insertion_order = false")
+                # Rows held back for each range: half a million by default, whatever their size.
+                connection.execute("set partitioned_write_flush_threshold = 100000")
                 connection.execute(f"set partitioned_write_max_open_files = {2 ** (bits + 1)}")
                 connection.execute(sql.partition_sources(str(scratch), bits))
             for user_range in range(2**bits):
