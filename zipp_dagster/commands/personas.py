@@ -205,7 +205,12 @@ def personalize(
     """The generic and the personalised prompt, and both images, from one seed."""
     from zipp_dagster.personal.intake import read_intake
 
-    form: dict[str, Any] = {"age": age, "gender": gender, "country": country, "profession": profession}
+    form: dict[str, Any] = {
+        "age": age,
+        "gender": gender,
+        "country": country,
+        "profession": profession,
+    }
     form |= {"hobbies": list(hobbies) or None}
     intake = read_intake(intake_file) if intake_file else {}
     intake |= {name: value for name, value in form.items() if value is not None}
