@@ -105,7 +105,10 @@ def test_a_person_without_a_taste_for_the_subject_is_flagged(
     [
         ({"prompt": " ", "user": ANA}, "the prompt is empty"),
         ({"prompt": "a fox"}, "either a user, a persona text or an intake form"),
-        ({"prompt": "a fox", "user": ANA, "persona_text": "x"}, "either a user, a persona text or an intake form"),
+        (
+            {"prompt": "a fox", "user": ANA, "persona_text": "x"},
+            "either a user, a persona text or an intake form",
+        ),
         ({"prompt": "a fox", "user": ANA, "seed": -1}, "seed -1"),
         ({"prompt": "a fox", "user": ANA, "shots": -1}, "shots=-1"),
         ({"prompt": "a fox", "user": QUARANTINED}, "quarantined .e-mail in the text.: write"),
