@@ -221,7 +221,7 @@ def method_costs(inputs: Inputs) -> dict[str, Any]:
     group="zipbench",
     kinds={"numpy", "parquet"},
     owner=OWNER,
-    inputs=["benchmark_scores", "rewritten_prompts", "generated_images"],
+    inputs=["benchmark_scores", "rewritten_prompts", "generated_images", "human_preferences"],
     checks=[intervals_valid],
 )
 def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
@@ -234,7 +234,12 @@ def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summa
 
     from zipp_dagster.zipbench.leaderboard import build_leaderboard
 
-    table = build_leaderboard(inputs["benchmark_scores"].table(), settings, method_costs(inputs))
+    table = build_leaderboard(
+        inputs["benchmark_scores"].table(),
+        settings,
+        method_costs(inputs),
+        inputs["human_preferences"].table(),
+    )
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     rows = table.to_pylist()
     columns = ("method", "metric", "baseline", "value", "low", "high", "p_holm", "cases", "users")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.preferences import (
+    SCHEMA,
     VOTES_SCHEMA,
     VotesError,
     human_preferences,
     read_votes,
+    vote_rows,
 )
 
 HEADER = "study,participant,pair,left_method,right_method,choice,seconds,simulated,created_at\n"
@@ -95,3 +98,18 @@ def test_missing_and_unknown_columns_are_named(tmp_path):
     (tmp_path / "votes.csv").write_text("study,colour\ns,red\n")
     with pytest.raises(VotesError, match=r"missing \['participant'.*unexpected \['colour'\]"):
         read_votes(tmp_path)
+
+
+def test_rows_for_the_leaderboard_pool_the_studies_of_a_pair_and_never_mix_in_simulated_votes():
+    row = {"method": "zipp_0shot", "opponent": "no_persona", "ties": 3, "participants": 4}
+    studies = [
+        row | {"study": "a", "simulated": False, "wins": 6, "losses": 2},
+        row | {"study": "b", "simulated": False, "wins": 2, "losses": 0},
+        row | {"study": "raters", "simulated": True, "wins": 0, "losses": 0},
+    ]
+    people, simulated = vote_rows(pa.Table.from_pylist(studies, schema=SCHEMA))
+    assert (people["metric"], people["baseline"]) == ("vote_win_rate", "no_persona")
+    assert (people["value"], people["cases"], people["users"]) == (0.8, 10, 8)
+    assert people["low"] < 0.8 < people["high"] and 0.1 < people["p_value"] < 0.12
+    assert simulated["metric"] == "simulated_vote_win_rate"
+    assert simulated["value"] is None and simulated["cases"] == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from assets.catalogue import catalogue
 from assets.sources import media_cache
 from zipp_dagster.erasing.record import RAW
+from zipp_dagster.persona.language_models import CACHE_FOLDER, NO_CACHE
 from zipp_dagster.personal import PersonaStore
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.dagster_history import compact_sqlite, forget_asset, forget_steps
@@ -52,10 +53,10 @@ def clean_leftovers(
 
 def _drop_answers(platform: Platform) -> int:
     """Empties the language model's cache: an answer does not tell whose evidence it was about."""
-    folder = platform.settings.persona.language_model.cache_dir
-    if not folder:
-        return 0
-    paths = [p for p in Path(folder).expanduser().glob("*/*.json") if _ANSWER.fullmatch(p.name)]
+    chosen = platform.settings.persona.language_model.cache_dir
+    named = chosen and chosen != NO_CACHE
+    folder = Path(chosen).expanduser() if named else platform.home / CACHE_FOLDER
+    paths = [path for path in folder.rglob("*.json") if _ANSWER.fullmatch(path.name)]
     for path in paths:
         path.unlink()
     return len(paths)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zipp_dagster.zipbench.bradley_terry import strength_intervals
 from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.preferences import vote_rows
 from zipp_dagster.zipbench.registry import (
     AGGREGATES,
     BASELINE,
@@ -73,8 +74,9 @@ def build_leaderboard(
     scores: pa.Table,
     settings: ZipbenchSettings,
     costs: Mapping[str, MethodCost] | None = None,
+    votes: pa.Table | None = None,
 ) -> pa.Table:
-    """The `leaderboard` table from `benchmark_scores`.
+    """The `leaderboard` table from `benchmark_scores`, and `human_preferences` where there are votes.
 
     Rows without `baseline`: mean of a metric over the method's cases that have it (null with 0
     cases where none has: no reference picture, no score), its Bradley–Terry strength in clip_i over
@@ -103,6 +105,8 @@ def build_leaderboard(
         if split == ALL:
             found += _costs(costs or {}, methods)
         rows += [row | {"split": split} for row in found]
+    if votes is not None:
+        rows += vote_rows(votes, settings.confidence)
     for row in rows:
         seen = METRICS.get(str(row["metric"])) or AGGREGATES[str(row["metric"])]
         row["encoder"] = encoder if seen.image else None

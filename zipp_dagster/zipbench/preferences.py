@@ -181,6 +181,40 @@ def win_rates(votes: pa.Table, confidence: float = 0.95) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def vote_rows(table: pa.Table, confidence: float = 0.95) -> list[dict[str, object]]:
+    """Win rates as rows of the leaderboard, all studies of a pair together, people's votes and
+    simulated ones apart: metric `vote_win_rate` or `simulated_vote_win_rate`, cases are decided votes.
+
+    Args:
+        table: the `human_preferences` table.
+        confidence: of Wilson's interval.
+    """
+    together: dict[tuple[bool, str, str], list[int]] = {}
+    for row in table.to_pylist():
+        counts = together.setdefault((row["simulated"], row["method"], row["opponent"]), [0, 0, 0])
+        for place, name in enumerate(("wins", "losses", "participants")):
+            counts[place] += row[name]
+    rows: list[dict[str, object]] = []
+    for (simulated, method, opponent), (wins, losses, people) in together.items():
+        decided = wins + losses
+        rate = wilson_interval(wins, decided, confidence) if decided else None
+        rows.append(
+            {
+                "method": method,
+                "metric": "simulated_vote_win_rate" if simulated else "vote_win_rate",
+                "baseline": opponent,
+                "split": "all",
+                "value": rate.value if rate else None,
+                "low": rate.low if rate else None,
+                "high": rate.high if rate else None,
+                "p_value": binomial_test(wins, decided) if decided else None,
+                "cases": decided,
+                "users": people,
+            }
+        )
+    return rows
+
+
 def _seniority(method: str) -> tuple[bool, tuple[int, str]]:
     """Our own methods first, so that a rate above one half reads as a win of ours."""
     ours = method in METHODS and METHODS[method].role == "ours"

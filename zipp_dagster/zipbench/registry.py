@@ -100,6 +100,20 @@ AGGREGATES: dict[str, Metric] = {
             "Share of people whose mean clip_i rises; Wilson interval, exact binomial test.",
         ),
         Metric(
+            "vote_win_rate",
+            "votes won",
+            True,
+            False,
+            "Share of people's decided blind votes; Wilson interval, exact binomial test.",
+        ),
+        Metric(
+            "simulated_vote_win_rate",
+            "simulated votes won",
+            True,
+            False,
+            "The same of simulated raters, who stand for people in the sample world.",
+        ),
+        Metric(
             "bradley_terry",
             "Bradley–Terry strength",
             True,
