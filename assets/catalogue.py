@@ -19,6 +19,7 @@ from assets import (
     promotion,
     reddit,
     report,
+    studies,
     warehouse_checks,
     zipbench,
 )
@@ -41,6 +42,7 @@ STAGES = (
     persona,
     evaluation,
     zipbench,
+    studies,
     gallery,
     promotion,
     report,

@@ -12,7 +12,8 @@ from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import CHAMPION, Registry, Tracker
+from zipp_dagster.platform.registry import CHAMPION, Registry
+from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.progress import Progress
 
 OWNER = "team:encoder"

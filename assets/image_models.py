@@ -8,7 +8,7 @@ from typing import Any
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import Tracker
+from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.progress import Progress
 
 OWNER = "team:imaging"

@@ -14,7 +14,8 @@ from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.contracts import Contract
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.materialise import expect, materialise
-from zipp_dagster.platform.registry import CHALLENGER, Registry, Tracker
+from zipp_dagster.platform.registry import CHALLENGER, Registry
+from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.platform.versions import FileEntry, NotMaterialised
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress

@@ -24,7 +24,8 @@ from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.checks import CheckReport, run_checks
 from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import Registry, Tracker
+from zipp_dagster.platform.registry import Registry
+from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.platform.versions import InputRef, NotMaterialised, Version
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.progress import Progress

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from zipp_dagster.platform.locks import exclusive
+from zipp_dagster.platform.tracking import METRICS_A_BATCH, Tracker
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 PREVIOUS = "previous"
 TRAINED_ON_ERASED = "zipp.trained_on_erased"
 """Tag of a model version that learnt from data that was erased since: the receipt."""
-METRICS_A_BATCH = 500
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin")
 
 
@@ -67,40 +67,6 @@ class ModelVersion:
     aliases: tuple[str, ...]
     created: datetime
     tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Tracker:
-    """One open MLflow run."""
-
-    registry: Registry
-    run_id: str
-
-    def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str = "step") -> None:
-        """Logs curves, batched: one row a step, keys are metric names."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [
-            Metric(key, float(value), now, int(row.get(step_key, position)))
-            for position, row in enumerate(rows)
-            for key, value in row.items()
-            if key != step_key and isinstance(value, int | float)
-        ]
-        for start in range(0, len(metrics), METRICS_A_BATCH):
-            batch = metrics[start : start + METRICS_A_BATCH]
-            self.registry.client.log_batch(self.run_id, metrics=batch)
-
-    def log_metrics(self, values: Mapping[str, float]) -> None:
-        """Logs single numbers in one call."""
-        self.log_history([values])
-
-    def tag(self, values: Mapping[str, str]) -> None:
-        """Adds tags in one call."""
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(key, str(value)[:5000]) for key, value in values.items()]
-        self.registry.client.log_batch(self.run_id, tags=tags)
 
 
 class Registry:
@@ -149,7 +115,7 @@ class Registry:
         from mlflow.entities import Param
 
         run = self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
-        tracker = Tracker(self, run.info.run_id)
+        tracker = Tracker(self.client, run.info.run_id)
         flat = [Param(key, str(value)[:6000]) for key, value in _flat(params).items()]
         status = "FAILED"
         try:
