@@ -70,7 +70,7 @@ def compare(
     classifier: FactorClassifier,
     settings: ImagingSettings,
     prompts: int = 64,
-    adapter_steps: int = 300,
+    adapter_steps: int = 150,
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.personal.base import Fitted, History, cost_of, draw_batches
-from zipp_dagster.imaging.personal.text_states import TextStates, text_states
+from zipp_dagster.imaging.personal.text_states import TextStates, prompt_states, text_states
 from zipp_dagster.imaging.pipelines import LoadedPipeline
 from zipp_dagster.progress import Progress, silent
 
@@ -80,8 +80,8 @@ class DrumAdapter(nn.Module):
 def train_adapter(
     loaded: LoadedPipeline,
     captions: Sequence[Sequence[str]],
-    steps: int = 300,
-    batch: int = 32,
+    steps: int = 150,
+    batch: int = 16,
     references: int = 3,
     rate: float = 1e-3,
     seed: int = 0,
@@ -95,7 +95,7 @@ def train_adapter(
     groups = [list(group) for group in captions if len(group) > references]
     if not groups:
         raise ValueError(f"drum: no group of captions has {references + 1} of them")
-    width = int(text_states(loaded, [groups[0][0]]).prompt.shape[-1])
+    width = int(prompt_states(loaded, [groups[0][0]]).shape[-1])
     torch.manual_seed(seed)
     adapter = DrumAdapter(width).to(loaded.device)
     optimiser = torch.optim.AdamW(adapter.parameters(), lr=rate, weight_decay=0.01)
@@ -106,9 +106,9 @@ def train_adapter(
             group["lr"] = rate * min(1.0, (step + 1) / 20, 2 * (steps - step) / steps)
         chosen = [groups[int(i)] for i in rng.integers(len(groups), size=batch)]
         picked = [[g[int(i)] for i in rng.permutation(len(g))[: references + 1]] for g in chosen]
-        whole = text_states(loaded, [row[0] for row in picked]).prompt
-        bare = text_states(loaded, [row[0].split(",")[0] for row in picked]).prompt
-        others = text_states(loaded, [text for row in picked for text in row[1:]]).prompt
+        texts = [row[0] for row in picked] + [row[0].split(",")[0] for row in picked]
+        texts += [text for row in picked for text in row[1:]]
+        whole, bare, others = prompt_states(loaded, texts).split((batch, batch, batch * references))
         out = adapter(bare, others.reshape(batch, -1, width))
         loss = (1 - F.cosine_similarity(out, whole, dim=-1)).mean()
         # The cosine leaves lengths free, and the generator does read them.
@@ -157,7 +157,7 @@ class Drum:
             raise ValueError("drum: the user's history has no prompts")
         fitted = Fitted(None, 0.0, 0.0)
         with cost_of(fitted):
-            states = text_states(loaded, prompts).prompt
+            states = prompt_states(loaded, prompts)
             if states.shape[-1] != self.adapter.width:
                 raise ValueError(
                     f"drum: the adapter was trained for states of width {self.adapter.width}, "

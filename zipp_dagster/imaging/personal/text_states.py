@@ -42,6 +42,18 @@ def text_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> TextStates:
 
     Raises ValueError for a pipeline without an unconditional branch (FLUX embeds its guidance).
     """
+    empty = [""] * len(prompts)
+    out = _encode(loaded, prompts, do_classifier_free_guidance=True, negative_prompt=empty)
+    return TextStates(*(part.float() for part in out))
+
+
+@torch.no_grad()
+def prompt_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> torch.Tensor:
+    """States of prompts alone, float32 [n, tokens, width]; raises as `text_states` does."""
+    return _encode(loaded, prompts, do_classifier_free_guidance=False)[0].float()
+
+
+def _encode(loaded: LoadedPipeline, prompts: Sequence[str], **options: Any) -> Any:
     encode = loaded.pipeline.encode_prompt
     known = inspect.signature(encode).parameters
     if "do_classifier_free_guidance" not in known:
@@ -49,8 +61,5 @@ def text_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> TextStates:
             f"{type(loaded.pipeline).__name__} has no unconditional branch, which this method needs"
         )
     texts = list(prompts)
-    options: dict[str, Any] = {"device": loaded.device, "num_images_per_prompt": 1}
     options |= {name: texts for name in ("prompt_2", "prompt_3") if name in known}
-    empty = [""] * len(texts)
-    out = encode(prompt=texts, do_classifier_free_guidance=True, negative_prompt=empty, **options)
-    return TextStates(*(part.float() for part in out))
+    return encode(prompt=texts, device=loaded.device, num_images_per_prompt=1, **options)
