@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
 from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
+from zipp_dagster.zipbench.preferences import SCHEMA as PREFERENCES_SCHEMA
 from zipp_dagster.zipbench.report import Curve, GridRow, LineageRow, ReportData, write_report
 
 SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
@@ -104,6 +106,18 @@ def test_the_papers_figures_stand_beside_ours_as_another_world(tmp_path):
     assert rows["fabric"]["clip_i"] is None and rows["mismatched"]["paper"] is None
     assert "61.8 / 73.4" in html and "Two worlds" in html and "arXiv 2606.08841" in html
     assert "ZIPP 5-shot: the rewriter offers no zipp_5shot." in html
+
+
+def test_votes_in_the_leaderboard_are_no_paired_difference_of_scores(tmp_path):
+    votes = {"method": "zipp_0shot", "opponent": "no_persona", "wins": 6, "losses": 2, "ties": 1}
+    table = pa.Table.from_pylist(
+        [votes | {"study": "s", "simulated": kind, "participants": 4} for kind in (True, False)],
+        schema=PREFERENCES_SCHEMA,
+    )
+    with_votes = build_leaderboard(world()[0], SETTINGS, votes=table)
+    assert {"vote_win_rate", "simulated_vote_win_rate"} <= set(with_votes["metric"].to_pylist())
+    plain = write(tmp_path / "a", data())[1]
+    assert write(tmp_path / "b", replace(data(), leaderboard=with_votes))[1] == plain
 
 
 def test_every_section_says_which_versions_its_numbers_are_from(tmp_path):

@@ -89,7 +89,8 @@ def differences_view(data: ReportData) -> list[View]:
     result = []
     for row in rows:
         method, baseline, metric = row["method"], row["baseline"], row["metric"]
-        if metric in ("lift", "win_rate") or not METRICS[metric].higher_is_better:
+        # Lift and win rate join their difference's row; votes have a section of their own.
+        if metric not in METRICS or not METRICS[metric].higher_is_better:
             continue
         pair = (method, baseline)
         primary = metric == PRIMARY
