@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -76,6 +77,22 @@ def test_the_pseudonyms_of_a_block_are_those_of_single_names(key, names):
     for place, name in enumerate(names):
         single = (pseudonymizer.user(name), pseudonymizer.item(f"t1_{name}"))
         assert (users[place], items[place]) == (single if wanted[place] else (0, 0))
+
+
+def test_pseudonyms_are_the_same_while_other_threads_work():
+    # Once the working memory was freed too early, and another thread's bytes went into names.
+    pseudonymizer = Pseudonymizer(b"4" * 32)
+    names = [f"name{n}" for n in range(512)]
+    expected = [pseudonymizer.user(name) for name in names]
+    place, wanted = laid_out(names), np.ones(len(names), dtype=bool)
+
+    def rounds(_: int) -> int:
+        return sum(
+            pseudonymizer.users_in(*place, wanted).tolist() != expected for _ in range(2000)
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(rounds, range(4))) == 0
 
 
 def test_a_million_names_have_a_million_pseudonyms_and_each_half_collides_as_chance_has_it():

@@ -107,16 +107,9 @@ def keyed_state(key: bytes, person: bytes) -> NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True)
-def tokens(state, prefix, data, starts, lengths, wanted, out):  # type: ignore[no-untyped-def]
-    """Digests of `prefix` + lower-case ASCII texts within `data`, where `wanted`.
-
-    Shapes:
-        state uint64 [8]; prefix and data uint8; starts and lengths int32 [n], prefix included at
-        most 128 bytes; wanted bool [n]. Written: out uint64 [n].
-    """
+def _tokens(state, prefix, data, starts, lengths, wanted, out, words, digests):  # type: ignore[no-untyped-def]
     ahead = len(prefix)
-    own_words, own_digests = np.zeros((16, LANES), np.uint64), np.empty((16, LANES), np.uint64)
-    words, digests, data = borrowed(own_words), borrowed(own_digests), borrowed(data)
+    words, digests, data = borrowed(words), borrowed(digests), borrowed(data)
     counters = np.zeros(LANES, dtype=np.int64)
     rows = np.empty(LANES, dtype=np.int64)
     filled = 0
@@ -138,3 +131,24 @@ def tokens(state, prefix, data, starts, lengths, wanted, out):  # type: ignore[n
             for lane in range(filled):
                 out[rows[lane]] = digests[0, lane]
             filled = 0
+
+
+def tokens(
+    state: NDArray[np.uint64],
+    prefix: NDArray[np.uint8],
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    wanted: NDArray[np.bool_],
+) -> NDArray[np.uint64]:
+    """Digests of `prefix` + lower-case ASCII texts within `data`; zero where not `wanted`.
+
+    Shapes:
+        state uint64 [8]; prefix and data uint8; starts and lengths int32 [n], prefix included at
+        most 128 bytes; wanted bool [n]. Returned: uint64 [n].
+    """
+    out = np.zeros(len(starts), dtype=np.uint64)
+    # The working memory is the caller's: see `borrowed`.
+    words, digests = np.zeros((16, LANES), np.uint64), np.empty((16, LANES), np.uint64)
+    _tokens(state, prefix, data, starts, lengths, wanted, out, words, digests)
+    return out

@@ -33,7 +33,8 @@ def _pointer(context, builder, array_type, array, index):  # type: ignore[no-unt
 def borrowed(typing_context, array):  # type: ignore[no-untyped-def]
     """The same array without an owner: passing it on costs no reference count (60 % of a scan).
 
-    Whoever calls keeps the array alive.
+    For arguments, which the caller keeps alive. An array made in the same function is freed after
+    the last use of its own name, and its memory given to another thread.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

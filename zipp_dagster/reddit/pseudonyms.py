@@ -71,10 +71,8 @@ class Pseudonymizer:
 
         if person not in self._states:
             self._states[person] = keyed_state(self._key, person)
-        out = np.zeros(len(starts), dtype=np.uint64)
         before = np.frombuffer(prefix, dtype=np.uint8)
-        tokens(self._states[person], before, data, starts, lengths, wanted, out)
-        return out
+        return tokens(self._states[person], before, data, starts, lengths, wanted)
 
     def item(self, full_name: str) -> int:
         """The token of a full item name such as `t1_abc` (comment) or `t3_abc` (submission)."""
