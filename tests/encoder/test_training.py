@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -63,6 +68,50 @@ def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path, monkeypatch, kil
         whole, resumed = (tmp_path / part / name for part in ("whole", "killed"))
         assert whole.read_bytes() == resumed.read_bytes(), name
     assert not list((tmp_path / "scratch").iterdir())
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.encoder.training import train
+torch.set_num_threads(1)
+settings = EncoderSettings(hidden=8, heads=2, epochs=12, users_per_batch=64, checkpoint_seconds=0)
+report = train(*map(Path, sys.argv[1:4]), None, settings, *map(Path, sys.argv[4:]))
+print(report.resumed_at_step)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_trains_is_resumed_to_the_same_bytes(data, tmp_path):
+    def start(name: str) -> subprocess.Popen[str]:
+        places = [tmp_path / name, tmp_path / f"{name}-scratch"]
+        for place in places:
+            place.mkdir(exist_ok=True)
+        arguments = [str(place) for place in (*data.dirs, *places)]
+        return subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *arguments],
+            env=os.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    first = start("killed")
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "killed-scratch").glob("*.safetensors")):
+        assert first.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    resumed, whole = start("killed"), start("whole")
+    assert int(resumed.communicate()[0]) > 0
+    assert int(whole.communicate()[0]) == 0
+    for name in FILES:
+        assert (tmp_path / "whole" / name).read_bytes() == (
+            tmp_path / "killed" / name
+        ).read_bytes(), name
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed_from(data, tmp_path, monkeypatch):
