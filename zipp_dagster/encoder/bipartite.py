@@ -19,6 +19,8 @@ Users have no parameters of their own, so a user never seen in training embeds l
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ from zipp_dagster.encoder.inputs import CommunityTensors, MessageTensors
 START, MESSAGE_START = 0.3, 0.3
 
 
-class BipartiteEncoder(nn.Module):
+class BipartiteEncoder(nn.Module, ABC):
     """The frame of a two-sided encoder; a subclass makes `to_user` and `to_subreddit`.
 
     Args:
@@ -87,11 +89,11 @@ class BipartiteEncoder(nn.Module):
             for side in (self.user_out, self.subreddit_out):
                 side.weight.mul_(START)
 
+    @abstractmethod
     def exchange(
         self, layer: int, user: Tensor, subreddit: Tensor, messages: MessageTensors
     ) -> tuple[Tensor, Tensor, Float[Tensor, " messages"]]:
         """Messages to users, messages to communities, and each message's weight for its user."""
-        raise NotImplementedError
 
     def forward(
         self, messages: MessageTensors, communities: CommunityTensors

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +94,16 @@ class Preparation:
         return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
 
-class _Batched:
+class _Batched(ABC):
     """Batching and normalisation; subclasses turn a prepared tensor into features."""
 
     def __init__(self, name: str, version: str, preparation: Preparation, device: str) -> None:
         self.name, self.version, self.preparation = name, version, preparation
         self.device, self.dim, self.batch = device, 0, 64
 
+    @abstractmethod
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Features of prepared pixels, [n, dim]."""
-        raise NotImplementedError(type(self).__name__)
 
     @torch.no_grad()
     def embed_images(self, images: Sequence[bytes], progress: Progress = silent) -> np.ndarray:

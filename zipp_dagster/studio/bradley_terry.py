@@ -1,8 +1,7 @@
 """Bradley–Terry strengths of several methods from votes between two at a time.
 
-Maximum likelihood by the MM algorithm of Hunter 2004; a tie is half a win for each side. Each pair
-of methods that was compared gets half a win more on both sides, so that a method that never lost has a
-finite strength. Intervals resample participants.
+A tie is half a win for each side. Each pair of methods that was compared gets half a win more on
+both sides, so that a method that never lost has a finite strength. Intervals resample participants.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zipp_dagster.zipbench.bradley_terry import PRIOR, bradley_terry
 from zipp_dagster.zipbench.statistics import Bootstrap, percentile_interval, resample_counts
 
-PRIOR = 0.5
-_SWEEPS = 200
 _REPLICATES = 400
 
 
@@ -81,14 +79,8 @@ def strengths(
 
 def _fit(wins: NDArray[np.float64], compared: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Win rates [..., methods] against the average method, of win counts [..., methods, methods]."""
-    wins = wins + PRIOR * compared
-    games = wins + np.swapaxes(wins, -1, -2)
-    p = np.ones(wins.shape[:-1])
-    for _ in range(_SWEEPS):
-        p = wins.sum(-1) / (games / (p[..., :, None] + p[..., None, :])).sum(-1)
-        # The geometric mean is the average method, of strength one.
-        p /= np.exp(np.log(p).mean(-1, keepdims=True))
-    return p / (p + 1)
+    strength = bradley_terry(wins + PRIOR * compared, prior=0.0)
+    return 1.0 / (1.0 + np.exp(-strength))
 
 
 def _connected(outcomes: Sequence[Outcome]) -> list[str]:
