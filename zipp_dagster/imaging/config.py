@@ -68,7 +68,7 @@ class ImagingSettings(Section):
         None, description="Pinned revision of a hub sentence encoder."
     )
     text_dim: int = Field(64, ge=2, description="Width of the TF-IDF and SVD text embedding.")
-    steps: int = Field(12, ge=1, le=1000, description="Denoising steps.")
+    steps: int = Field(8, ge=1, le=1000, description="Denoising steps.")
     guidance: float = Field(3.0, ge=0.0, le=50.0, description="Classifier-free guidance scale.")
     guidance_rescale: float = Field(
         0.7, ge=0.0, le=1.0, description="Guidance rescale, where the pipeline knows it."

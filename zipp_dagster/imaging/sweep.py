@@ -27,7 +27,7 @@ _DPM = "DPMSolverMultistepScheduler"
 _SDE = {"scheduler": _DPM, "scheduler_options": {"algorithm_type": "sde-dpmsolver++"}}
 _ODE = {"scheduler": _DPM, "scheduler_options": {"algorithm_type": "dpmsolver++"}}
 
-# One thing at a time is varied around the default (SDE, 12 steps, guidance 3, rescale 0.7, bf16).
+# One thing at a time is varied around SDE, 12 steps, guidance 3, rescale 0.7, bf16.
 VARIANTS: tuple[dict[str, Any], ...] = (
     *({**_ODE, "steps": n} for n in (4, 6, 10, 20)),
     *({**_SDE, "steps": n} for n in (6, 8, 10, 12, 16, 24)),

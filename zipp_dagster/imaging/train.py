@@ -101,15 +101,14 @@ def _basis(out: Path, settings: TrainingSettings) -> LatentBasis:
     return LatentBasis.load(path)
 
 
-def export_and_judge(
+def judge_and_describe(
     training: Path,
     models: Path,
     settings: ImagingSettings,
     prompts: int = 500,
     progress: Progress = silent,
 ) -> dict[str, dict[str, float]]:
-    """Exports what is trained, judges it, writes the model card; returns the judged numbers."""
-    export_models(training, models, settings.training)
+    """Judges the exported models, writes their cards; returns the judged numbers."""
     judged: dict[str, dict[str, float]] = {}
     if (models / "factor_classifier").is_dir():
         classifier = load_factor_classifier(models / "factor_classifier")
@@ -151,6 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help=f"comma-separated stages ({', '.join(STAGES)}, clip)")
     parser.add_argument("--export", type=Path, help="export and judge into this folder at the end")
     parser.add_argument("--export-only", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--judge-only",
+        action="store_true",
+        help="only judge what lies in --export, after new settings",
+    )
     parser.add_argument("--unet-steps", type=int, help="length of the U-Net's plan")
     parser.add_argument("--prompts", type=int, default=500, help="prompts that the judge draws")
     options = parser.parse_args(arguments)
@@ -158,12 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = TrainingSettings()
     if options.unet_steps:
         settings = TrainingSettings(unet_steps=options.unet_steps)
-    if not options.export_only:
+    if not (options.export_only or options.judge_only):
         stages = [stage.strip() for stage in only.split(",")]
         train_models(options.out, settings, stages, options.minutes, _print_progress)
     if options.export:
         imaging = ImagingSettings(training=settings)
-        judged = export_and_judge(
+        if not options.judge_only:
+            export_models(options.out, options.export, settings)
+        judged = judge_and_describe(
             options.out, options.export, imaging, options.prompts, _print_progress
         )
         for what, numbers in judged.items():
