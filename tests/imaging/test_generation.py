@@ -15,7 +15,7 @@ from zipp_dagster.imaging.image_files import TABLE, ImageRequest, encode_png
 from zipp_dagster.imaging.pipelines import load_pipeline
 
 SETTINGS = ImagingSettings(
-    device="cpu", dtype="float32", steps=2, image_size=16, batch_size=4, shard_size=3
+    device="cpu", dtype="float32", steps=2, image_size=16, batch_size=4, lanes=1, shard_size=3
 )
 PROMPTS = ["a cat", "an owl, watercolor", "a castle, night", "a tree", "a fish, pixel art"]
 REQUESTS = [ImageRequest(f"c{i}", "zipp_0shot", p, i) for i, p in enumerate(PROMPTS)]

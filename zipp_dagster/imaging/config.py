@@ -41,7 +41,7 @@ class ImagingSettings(Section):
     """Which models draw and judge the images, and how."""
 
     operational: ClassVar[frozenset[str]] = frozenset(
-        {"device", "offload", "attention", "compile", "batch_size", "shard_size"}
+        {"device", "offload", "attention", "compile", "batch_size", "lanes", "shard_size"}
     )
 
     model: str | None = Field(
@@ -68,7 +68,7 @@ class ImagingSettings(Section):
         None, description="Pinned revision of a hub sentence encoder."
     )
     text_dim: int = Field(64, ge=2, description="Width of the TF-IDF and SVD text embedding.")
-    steps: int = Field(8, ge=1, le=1000, description="Denoising steps.")
+    steps: int = Field(6, ge=1, le=1000, description="Denoising steps.")
     guidance: float = Field(3.0, ge=0.0, le=50.0, description="Classifier-free guidance scale.")
     guidance_rescale: float = Field(
         0.7, ge=0.0, le=1.0, description="Guidance rescale, where the pipeline knows it."
@@ -81,6 +81,12 @@ class ImagingSettings(Section):
         description='Its options, such as {"algorithm_type": "sde-dpmsolver++"}.',
     )
     batch_size: int = Field(32, ge=1, description="Images drawn at once.")
+    lanes: int | None = Field(
+        None,
+        ge=1,
+        description="Batches drawn side by side; empty = one for each thread where a small model "
+        "runs on a CPU, else one.",
+    )
     image_size: int = Field(64, ge=8, description="Height and width of a generated image.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",

@@ -29,6 +29,7 @@ from zipp_dagster.imaging.image_files import (
     save_batch,
     write_shards,
 )
+from zipp_dagster.imaging.lanes import in_lanes, lane_count
 from zipp_dagster.imaging.pipelines import LoadedPipeline, effective_dtype, is_truncated
 from zipp_dagster.progress import Progress, silent
 
@@ -151,33 +152,52 @@ def _draw_missing(
     progress: Progress,
 ) -> Iterator[dict[str, Path]]:
     """Draws batch by batch; each finished batch is a file of its own in the scratch directory."""
-    size, done = settings.batch_size, 0
-    while done < len(missing):
-        batch = missing[done : done + size]
-        try:
-            images = draw(
-                loaded, [r.prompt for _, r in batch], [r.seed for _, r in batch], settings
-            )
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            if size == 1:
-                raise MemoryError(
-                    "one image does not fit into memory: set imaging.offload, imaging.attention="
-                    "sliced, a smaller imaging.image_size or a shorter imaging.dtype"
-                ) from error
-            size = max(1, min(size, len(batch)) // 2)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        pictures = {
-            key: encode_png(pixels, _provenance(loaded, request, key, settings))
-            for pixels, (key, request) in zip(images, batch, strict=True)
-        }
-        path = save_batch(pictures, scratch)
-        done += len(batch)
+    size = settings.batch_size
+    batches = [missing[at : at + size] for at in range(0, len(missing), size)]
+    fits = _Fits(size)
+
+    def work(lane: LoadedPipeline, batch: Sequence[tuple[str, ImageRequest]]) -> dict[str, Path]:
+        places: dict[str, Path] = {}
+        while len(places) < len(batch):
+            part = batch[len(places) : len(places) + fits.images]
+            prompts, seeds = [r.prompt for _, r in part], [r.seed for _, r in part]
+            try:
+                images = draw(lane, prompts, seeds, settings)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                fits.less_than(len(part), error)
+                continue
+            pictures = {
+                key: encode_png(pixels, _provenance(lane, request, key, settings))
+                for pixels, (key, request) in zip(images, part, strict=True)
+            }
+            places.update(dict.fromkeys(pictures, save_batch(pictures, scratch)))
+        return places
+
+    done = 0
+    for places in in_lanes(loaded, lane_count(loaded, settings), batches, work):
+        done += len(places)
         progress(done, len(missing), "images")
-        yield dict.fromkeys(pictures, path)
+        yield places
+
+
+@dataclass
+class _Fits:
+    """How many images fit into memory at once, as far as is known."""
+
+    images: int
+
+    def less_than(self, tried: int, error: BaseException) -> None:
+        """Halves the number; MemoryError where one image was too many."""
+        if tried == 1:
+            raise MemoryError(
+                "one image does not fit into memory: set imaging.offload, imaging.attention="
+                "sliced, a smaller imaging.image_size or a shorter imaging.dtype"
+            ) from error
+        self.images = max(1, min(self.images, tried) // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:

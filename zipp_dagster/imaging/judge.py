@@ -24,6 +24,7 @@ from zipp_dagster.imaging.dataset import (
 from zipp_dagster.imaging.encoders import FactorClassifier, ImageEncoder
 from zipp_dagster.imaging.generation import draw
 from zipp_dagster.imaging.image_files import encode_png
+from zipp_dagster.imaging.lanes import in_lanes, lane_count
 from zipp_dagster.imaging.pipelines import LoadedPipeline
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.sampleworld.captions import caption
@@ -49,11 +50,16 @@ def draw_prompts(
     progress: Progress = silent,
 ) -> np.ndarray:
     """Images of prompts in batches, uint8 [n, size, size, 3]; seeds count up from `seed`."""
-    out = []
-    for start in range(0, len(prompts), settings.batch_size):
+    starts = range(0, len(prompts), settings.batch_size)
+
+    def work(lane: LoadedPipeline, start: int) -> np.ndarray:
         part = prompts[start : start + settings.batch_size]
-        out.append(draw(loaded, part, range(seed + start, seed + start + len(part)), settings))
-        progress(start + len(part), len(prompts), "judged images")
+        return draw(lane, part, range(seed + start, seed + start + len(part)), settings)
+
+    out: list[np.ndarray] = []
+    for images in in_lanes(loaded, lane_count(loaded, settings), starts, work):
+        out.append(images)
+        progress(sum(map(len, out)), len(prompts), "judged images")
     return np.concatenate(out)
 
 

@@ -125,6 +125,8 @@ def load_pipeline(
         pipeline.enable_sequential_cpu_offload(device=device)
     else:
         pipeline.to(device)
+    if device == "cpu" and autocast is None:
+        _channels_last(pipeline)
     if settings.compile:
         denoiser(pipeline).compile(backend=settings.compile)
     if isinstance(source, Path):
@@ -134,6 +136,13 @@ def load_pipeline(
     if settings.variant:
         version = hashlib.sha256(f"{version}:{settings.variant}".encode()).hexdigest()[:16]
     return LoadedPipeline(pipeline, version, str(source), device, autocast)
+
+
+def _channels_last(pipeline: Any) -> None:
+    """The layout in which convolutions in float32 are fastest on a CPU."""
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def denoiser(pipeline: Any) -> Any:
