@@ -19,6 +19,7 @@ from time import perf_counter
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from threadpoolctl import threadpool_limits
 
 from zipp_dagster.encoder import kernels
 from zipp_dagster.encoder.inference_progress import InferenceProgress, OpenSoftmax
@@ -154,6 +155,14 @@ class GraphInference:
                 left = f", {in_words((total - done[0]) / speed)} left" if speed else ""
                 progress(done[0], total, f"users × passes{left}")
 
+        # A lane is a thread: threads of the matrix library would only wait for one another.
+        with threadpool_limits(1, user_api="blas"):
+            self._passes(sink, advance, checkpoints)
+        return self.subreddits()
+
+    def _passes(
+        self, sink: Sink, advance: Callable[..., None], checkpoints: InferenceProgress | None
+    ) -> None:
         for layer in range(self.layers):
             if checkpoints and (over := checkpoints.states(layer)) is not None:
                 self.states.append(over)
@@ -165,7 +174,6 @@ class GraphInference:
             self.states.append(state)
             if checkpoints and layer < self.layers - 1:
                 checkpoints.save_states(layer, state)
-        return self.subreddits()
 
     def subreddits(self) -> Float32[np.ndarray, "subreddits dim"]:
         """Community embeddings, from the states after the last pass."""
