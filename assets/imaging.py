@@ -69,7 +69,7 @@ def subjects_kept(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="imaging",
     kinds={"python"},
     owner=OWNER,
-    inputs=["benchmark_prompts", "personas", "image_posts", "diffusion_model"],
+    inputs=["benchmark_prompts", "personas", "image_posts", "diffusion_model", "text_encoder"],
     checks=[subjects_kept],
     pool="llm",
 )
@@ -88,12 +88,15 @@ def rewritten_prompts(
     """
     import pyarrow.parquet as parquet
 
+    from zipp_dagster.imaging.stored_models import stored_model
+    from zipp_dagster.imaging.text_encoder import load_text_encoder
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import read_personas
     from zipp_dagster.zipbench.methods.base import PromptContext
     from zipp_dagster.zipbench.methods.run import write_prompts
 
+    encoder = stored_model(inputs["text_encoder"].directory)
     context = PromptContext(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
@@ -101,6 +104,7 @@ def rewritten_prompts(
         load_language_model(settings.language_model, platform.home),
         settings,
         count_tokens=token_counter(inputs["diffusion_model"].directory),
+        embed=load_text_encoder(encoder.model, encoder.revision).embed,
     )
     table, report = write_prompts(context, methods.run, progress)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -10,14 +11,7 @@ from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import Usage
 from zipp_dagster.persona.lexical import LexicalModel
 from zipp_dagster.persona.prompts import CASES_SCHEMA
-from zipp_dagster.persona.rewriting import (
-    PastPrompt,
-    fit,
-    keeps_subject,
-    nearest_prompts,
-    rewrite_cases,
-    rewrite_prompt,
-)
+from zipp_dagster.persona.rewriting import METHODS, fit, rewrite_cases, rewrite_prompt
 from zipp_dagster.persona.schema import Persona, Preference
 
 SETTINGS = PersonaSettings()
@@ -125,16 +119,93 @@ FOX = {
 PEOPLE = {1: ("ana", ANA), 2: ("ben", BEN)}
 
 
-def test_four_methods_make_four_rows_a_case() -> None:
+def letters(texts) -> np.ndarray:
+    """An encoder of the tests: counts of letters, unit norm."""
+    rows = np.array([[text.count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in texts], "f4")
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+
+
+def rewritten(
+    *methods: str, case: dict | None = None, embed=letters, titles=("an owl, pixel art",)
+):
     table, report = rewrite_cases(
-        cases(FOX), PEOPLE, history("an owl, pixel art"), LexicalModel(), SETTINGS
+        cases(case or FOX),
+        PEOPLE,
+        history(*titles),
+        LexicalModel(),
+        SETTINGS,
+        methods,
+        embed=embed,
     )
-    by_method = {row["method"]: row for row in table.to_pylist()}
-    assert list(by_method) == ["no_persona", "zipp_0shot", "zipp_3shot", "mismatched"]
-    assert by_method["mismatched"]["prompt"] == "a fox, neon colors"
-    assert [row["persona_id"] for row in by_method.values()] == [None, "ana", "ana", "ben"]
-    assert [row["shots"] for row in by_method.values()] == [0, 0, 1, 0]
-    assert report.rows == 4 and report.skipped == {}
+    return {row["method"]: row for row in table.to_pylist()}, report
+
+
+def test_every_method_makes_one_row_a_case() -> None:
+    rows, report = rewritten(*METHODS)
+    assert tuple(rows) == METHODS and report.rows == len(METHODS) and report.skipped == {}
+    assert rows["mismatched"]["prompt"] == "a fox, neon colors"
+    owners = {method: row["persona_id"] for method, row in rows.items()}
+    assert {m for m, who in owners.items() if who is None} == {
+        "no_persona",
+        "tailored_visions",
+        "tailored_visions_bm25",
+    }
+    assert owners["mismatched"] == "ben" and owners["shuffled"] == "ana"
+
+
+def test_a_method_shows_as_many_past_prompts_as_its_name_says() -> None:
+    titles = ("an owl", "a wolf den", "two castles", "old boats", "ramen", "a nurse", "the moon")
+    rows, _ = rewritten(*METHODS, titles=titles)
+    shots = {method: row["shots"] for method, row in rows.items() if row["shots"]}
+    assert shots == {
+        "zipp_1shot": 1,
+        "zipp_3shot": 3,
+        "zipp_5shot": 5,
+        "tailored_visions": 3,
+        "tailored_visions_bm25": 3,
+    }
+
+
+def test_tailored_visions_reads_past_prompts_and_no_persona() -> None:
+    rows, _ = rewritten("tailored_visions", "tailored_visions_bm25")
+    assert {row["prompt"] for row in rows.values()} == {"a fox, pixel art"}
+    nobody, report = rewritten("tailored_visions", titles=())
+    assert nobody["tailored_visions"]["prompt"] == lexical("a fox", None)
+    assert report.flags == {"no_history": 1}
+    with pytest.raises(ValueError, match="was given no encoder"):
+        rewritten("tailored_visions", embed=None)
+
+
+def test_a_static_taste_is_the_same_for_every_subject_and_asks_no_model() -> None:
+    for base in ("a fox", "a castle", "an old boat"):
+        rows, _ = rewritten("static_taste", case=FOX | {"base_prompt": base})
+        # The three media tie: the last in the alphabet. A dislike cancels the light that is liked.
+        assert rows["static_taste"]["prompt"] == f"{base}, watercolor painting, soft pastel colors"
+        assert rows["static_taste"]["language_model"] == "none"
+
+
+def test_a_static_taste_of_somebody_without_any_is_nobodys_prompt() -> None:
+    table, report = rewrite_cases(
+        cases(FOX),
+        {1: ("blank", Persona(summary="I am a nurse."))},
+        history(),
+        LexicalModel(),
+        SETTINGS,
+        ["static_taste"],
+    )
+    assert table["prompt"].to_pylist() == [lexical("a fox", None)]
+    assert report.flags == {"no_known_taste": 1}
+
+
+def test_the_shuffled_persona_draws_the_subject_in_another_contexts_taste() -> None:
+    rows, report = rewritten("zipp_0shot", "shuffled")
+    assert rows["zipp_0shot"]["prompt"].startswith("a fox, watercolor painting")
+    assert rows["shuffled"]["prompt"].startswith(("a fox, ink drawing", "a fox, oil painting"))
+    assert report.flags == {}
+    _, report = rewrite_cases(
+        cases(FOX | {"user_id": 2}), PEOPLE, history(), LexicalModel(), SETTINGS, ["shuffled"]
+    )
+    assert report.flags == {"not_shuffled": 1}
 
 
 def test_a_target_in_the_history_is_an_error_and_a_near_copy_is_no_shot() -> None:
@@ -156,24 +227,16 @@ def test_a_target_in_the_history_is_an_error_and_a_near_copy_is_no_shot() -> Non
 
 def test_a_case_without_the_persona_that_it_needs_is_skipped_and_counted() -> None:
     table, report = rewrite_cases(
-        cases(FOX | {"mismatched_user_id": None}), {}, history(), LexicalModel(), SETTINGS
+        cases(FOX | {"mismatched_user_id": None}),
+        {},
+        history(),
+        LexicalModel(),
+        SETTINGS,
+        [method for method in METHODS if method != "tailored_visions"],
     )
-    assert [row["method"] for row in table.to_pylist()] == ["no_persona"]
+    assert [row["method"] for row in table.to_pylist()] == ["no_persona", "tailored_visions_bm25"]
     assert report.skipped["zipp_0shot: no persona"] == 1
     assert report.skipped["mismatched: no other persona"] == 1
-
-
-def test_the_nearest_past_prompts_share_words_then_context_then_are_new() -> None:
-    past = [
-        PastPrompt("1", "a castle, ink", DAY + timedelta(days=9)),
-        PastPrompt("2", "a red fox at night", DAY),
-        PastPrompt("3", "an owl, pixel art", DAY),
-        PastPrompt("4", "an owl, pixel art!", DAY + timedelta(days=1)),
-        PastPrompt("5", "a wolf, oil painting", DAY + timedelta(days=2)),
-    ]
-    shots, left_out = nearest_prompts("a fox", "a fox, neon", past, 3)
-    assert shots == ("a red fox at night", "a wolf, oil painting", "an owl, pixel art!")
-    assert left_out == 0
 
 
 def test_a_lost_subject_is_asked_for_once_more_and_then_the_base_prompt_stands_in() -> None:
@@ -184,6 +247,23 @@ def test_a_lost_subject_is_asked_for_once_more_and_then_the_base_prompt_stands_i
     assert rewrite_prompt("a fox", ANA, bad, SETTINGS) == ("a fox", ("retried", "subject_lost"))
 
 
+def test_a_prompt_far_from_the_subject_is_lost_though_its_words_are_there() -> None:
+    far = Parrot(json.dumps({"prompt": "a fox, zzz zzz zzz zzz zzz zzz zzz zzz"}))
+    settings = PersonaSettings(subject_similarity=0.5)
+    asked = rewrite_prompt("a fox", ANA, far, settings, embed=letters)
+    assert asked == ("a fox", ("retried", "subject_lost", "unlike"))
+    assert "Add nothing that the prompt does not show" in far.asked[1][-1].content
+    assert rewrite_prompt("a fox", ANA, far, settings)[1] == ()
+    unchecked = PersonaSettings(subject_similarity=0)
+    assert rewrite_prompt("a fox", ANA, far, unchecked, embed=letters)[1] == ()
+
+
+def test_a_synonym_keeps_the_subject() -> None:
+    model = Parrot(json.dumps({"prompt": "a kitten by the seaside, ink drawing"}))
+    prompt, flags = rewrite_prompt("a cat on a beach", ANA, model, SETTINGS)
+    assert prompt == "a kitten by the seaside, ink drawing" and flags == ()
+
+
 def test_a_long_rewrite_loses_its_last_segments_never_its_subject() -> None:
     assert (
         fit("a fox, one two, three four", "a fox", 5, lambda t: len(t.split())) == "a fox, one two"
@@ -192,11 +272,6 @@ def test_a_long_rewrite_loses_its_last_segments_never_its_subject() -> None:
     long = Parrot(json.dumps({"prompt": "a fox, " + ", ".join(["very fine"] * 90)}))
     prompt, flags = rewrite_prompt("a fox", ANA, long, SETTINGS)
     assert "shortened" in flags and len(prompt.split()) < 75
-
-
-def test_plurals_keep_the_subject_and_other_words_do_not() -> None:
-    assert keeps_subject("a fox and two owls", "foxes, owl, two, ink")
-    assert not keeps_subject("a fox", "a wolf")
 
 
 def test_the_prompt_of_a_model_says_who_it_is_and_shows_past_prompts() -> None:
@@ -210,3 +285,6 @@ def test_the_prompt_of_a_model_says_who_it_is_and_shows_past_prompts() -> None:
     assert '\n"an owl, pixel art"\n' in user.content and user.content.endswith("Prompt: a fox")
     rewrite_prompt("a fox", None, model, SETTINGS)
     assert "person" not in model.asked[1][0].content
+    rewrite_prompt("a fox", None, model, SETTINGS, shots=("an owl, pixel art",))
+    system, user = model.asked[2]
+    assert "earlier prompts" in system.content and '\n"an owl, pixel art"\n' in user.content

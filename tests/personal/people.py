@@ -65,6 +65,8 @@ def people() -> pa.Table:
             "user_id": pa.array([user for user, _, _ in rows], pa.uint64()),
             "profile": [p.to_json() if p else "{}" for _, p, _ in rows],
             "quarantined": pa.array([reason for _, _, reason in rows], pa.string()),
+            "model": ["lexical-1"] * len(rows),
+            "template": ["persona-v1@0"] * len(rows),
         }
     )
 

@@ -66,6 +66,33 @@ def test_import_and_export_say_how_many(zipp: Any, tmp_path: Path):
     assert json.loads(zipp("personas", "import", str(out), "--json").stdout) == {"imported": 2}
 
 
+def test_a_folder_becomes_a_data_set_that_the_datasets_library_loads(
+    zipp: Any, platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    from datasets import load_dataset
+
+    out = tmp_path / "hub"
+    for _ in range(2):  # written over
+        said = json.loads(zipp("personas", "export", "--out", str(out), "--json").stdout)
+        assert said == {"exported": 2, "file": str(out), "real_people_hidden": False}
+    loaded = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded["user"] == [ANA_HEX, BEN_HEX]  # the third one is quarantined
+    ana = PersonaStore(platform).get(ANA).persona
+    row = loaded[0]
+    assert (row["summary"], row["persona_id"]) == (ana.summary, ana.persona_id)
+    assert row["preferences"] == [p.model_dump(exclude={"evidence"}) for p in ana.preferences]
+    assert row["gender"] == "unknown" and row["confidence"]["gender"] == 0
+    card = (out / "README.md").read_text()
+    assert card.startswith("---\npretty_name: ZIPP personas (synthetic)") and "2 personas" in card
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(zipp: Any, tmp_path: Path):
+    (tmp_path / "letter.txt").write_text("mine")
+    result = zipp("personas", "export", "--out", str(tmp_path))
+    assert result.exit_code == 1 and "is not empty, and no data set" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

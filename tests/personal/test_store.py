@@ -170,6 +170,9 @@ def test_real_people_are_shown_by_name_but_not_listed(tmp_path: Path):
     assert [entry.user for entry in store.list(9)] == ["bob"]
     assert store.export(tmp_path / "out.json") == 1
     assert ANA_HEX not in (tmp_path / "out.json").read_text()
+    assert store.export_dataset(tmp_path / "hub") == 1
+    card = (tmp_path / "hub/README.md").read_text()
+    assert "Inferred from posts of real people" in card and "license: other" in card
 
 
 def test_a_setting_lets_real_people_into_lists(tmp_path: Path):

@@ -126,15 +126,19 @@ def import_(file: Path, as_json: bool) -> None:
 @personas.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
-    help="The JSON file to write.",
+    help="A file ending in .json, or a folder: a data set with a card, ready for a hub.",
 )
 @AS_JSON
 def export(out: Path, as_json: bool) -> None:
-    """Write all usable personas to a JSON file, those of real people only if a setting allows it."""
+    """Write all usable personas, those of real people only if a setting allows it.
+
+    A .json file can be imported again; a folder is a data set (Parquet and a card), which
+    `datasets.load_dataset` reads.
+    """
     store = _store()
-    count = store.export(out)
+    count = store.export(out) if out.suffix == ".json" else store.export_dataset(out)
     _say_who_is_hidden(store)
     if as_json:
         document = {"exported": count, "file": str(out), "real_people_hidden": store.hides_people}

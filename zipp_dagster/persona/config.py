@@ -9,7 +9,18 @@ from pydantic import Field, SecretStr
 from zipp_dagster.section import Section
 
 Ranking = Literal["attention", "dot", "tfidf", "count"]
-Method = Literal["no_persona", "zipp_0shot", "zipp_3shot", "mismatched"]
+Method = Literal[
+    "no_persona",
+    "zipp_0shot",
+    "zipp_1shot",
+    "zipp_3shot",
+    "zipp_5shot",
+    "mismatched",
+    "shuffled",
+    "tailored_visions",
+    "tailored_visions_bm25",
+    "static_taste",
+]
 
 
 class LanguageModelSettings(Section):
@@ -109,8 +120,14 @@ class PersonaSettings(Section):
     )
     template: str = Field("persona-v1", description="Prompt template of persona building.")
     rewrite_template: str = Field("rewrite-v1", description="Prompt template of rewriting.")
-    shots: int = Field(3, ge=0, le=20, description="Past prompts shown by zipp_3shot.")
     style_phrases: int = Field(4, ge=1, le=8, description="Style phrases that a rewrite may add.")
+    subject_similarity: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Least cosine of the base prompt and its rewrite without style words, by the text "
+        "encoder: below it a rewrite has lost its subject. 0 checks words alone.",
+    )
     token_limit: int = Field(75, ge=8, description="Longest rewritten prompt, in encoder tokens.")
     summary_chars: tuple[int, int] = Field(
         (12, 2400), description="Shortest and longest summary of a persona, in characters."

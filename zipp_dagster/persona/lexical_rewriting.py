@@ -30,7 +30,10 @@ _ORDER: Final = {facet: i for i, facet in enumerate(FACETS)}
 
 @dataclass(frozen=True)
 class RewriteTask:
-    """The task of rewriting one prompt. `persona` None asks for a generic improvement."""
+    """The task of rewriting one prompt.
+
+    `persona` None asks for a generic improvement, or one by past prompts alone.
+    """
 
     prompt: str
     persona: Persona | None
@@ -55,7 +58,7 @@ def style_for(task: RewriteTask) -> list[str]:
     weight to what they show. What the person dislikes there is never added, and a facet that the
     prompt itself states stays as stated.
     """
-    if task.persona is None:
+    if task.persona is None and not task.shots:
         return []
     context = context_of_prompt(task.prompt) or GENERAL
     liked, disliked = _tastes(task.persona, context)
@@ -76,13 +79,14 @@ def style_for(task: RewriteTask) -> list[str]:
 
 
 def _tastes(
-    persona: Persona, context: str
+    persona: Persona | None, context: str
 ) -> tuple[dict[Facet, dict[str, float]], set[tuple[Facet, str]]]:
     """Liked phrases by facet with strengths, and disliked (facet, phrase), for a context."""
     own: dict[Facet, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     general: dict[Facet, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     disliked: set[tuple[Facet, str]] = set()
-    for taste in persona.preferences:
+    preferences = persona.preferences if persona else ()
+    for taste in preferences:
         if taste.context not in (context, GENERAL):
             continue
         if taste.polarity == "dislike":
@@ -94,7 +98,7 @@ def _tastes(
         if facet not in own:
             own[facet] = phrases
     # A general dislike does not forbid what is liked for this kind of subject.
-    for taste in persona.preferences:
+    for taste in preferences:
         if taste.context == context != GENERAL and taste.polarity == "like":
             disliked.discard((taste.facet, taste.phrase))
     return own, disliked

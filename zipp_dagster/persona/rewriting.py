@@ -1,35 +1,43 @@
 """Prompts rewritten as a person would: the rewritten_prompts table, and one prompt at a time.
 
-Four methods share one rewriter: `no_persona` (asked to improve the prompt, knows nobody),
-`zipp_0shot` (own persona), `zipp_3shot` (own persona and own past prompts) and `mismatched`
-(somebody else's persona). The checks are the same for all: subject kept, length, no leak.
+All methods share one rewriter and one set of checks: subject kept, length, no leak. What a method
+shows to the rewriter is in `rewrite_jobs.py`:
+
+- `no_persona`: asked to improve the prompt, knows nobody;
+- `zipp_0shot`, `zipp_1shot`, `zipp_3shot`, `zipp_5shot`: own persona and that many own past prompts;
+- `mismatched`: somebody else's persona; `shuffled`: the own one, tastes exchanged between contexts;
+- `tailored_visions`, `tailored_visions_bm25`: three own past prompts and no persona;
+- `static_taste`: one taste for all prompts, appended without a model.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pyarrow as pa
 
 from zipp_dagster.persona import guards
 from zipp_dagster.persona.config import Method, PersonaSettings
-from zipp_dagster.persona.contexts import context_of_prompt
-from zipp_dagster.persona.injection import addresses_a_model, defuse
+from zipp_dagster.persona.injection import defuse
 from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
 from zipp_dagster.persona.lexical_rewriting import RewriteTask, style_for
-from zipp_dagster.persona.lexicon import singular, words
-from zipp_dagster.persona.prompts import REFERENCE_F1, content_words, token_f1
+from zipp_dagster.persona.lexicon import words
+from zipp_dagster.persona.retrieval import Embed, past_prompts
+from zipp_dagster.persona.rewrite_jobs import Job, RewritePlanner
 from zipp_dagster.persona.schema import PROMPT_SCHEMA, Persona
+from zipp_dagster.persona.subject import lost_words, subject_similarity
 from zipp_dagster.persona.templates import load_template
 from zipp_dagster.progress import Progress, silent
 
-METHODS: Final[tuple[Method, ...]] = ("no_persona", "zipp_0shot", "zipp_3shot", "mismatched")
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
 IMPROVE_TEMPLATE: Final = "improve-v1"
+HISTORY_TEMPLATE: Final = "history-v1"
+# Tailored Visions asks for at most 70 words.
+_MOST_WORDS: Final = 70
 TokenCount = Callable[[str], int]
 
 REWRITTEN_SCHEMA: Final = pa.schema(
@@ -46,15 +54,6 @@ REWRITTEN_SCHEMA: Final = pa.schema(
 
 
 @dataclass(frozen=True)
-class PastPrompt:
-    """A prompt that a person wrote before: a visible image post's title."""
-
-    post_id: str
-    title: str
-    created_at: datetime
-
-
-@dataclass(frozen=True)
 class RewriteReport:
     """Rows a method, flags raised, and cases that a method could not do and why."""
 
@@ -63,17 +62,6 @@ class RewriteReport:
     flags: Mapping[str, int]
     skipped: Mapping[str, int]
     language_model: str
-
-
-@dataclass(frozen=True)
-class _Job:
-    case_id: str
-    method: str
-    base: str
-    persona_id: str | None
-    persona: Persona | None
-    shots: tuple[str, ...]
-    flags: tuple[str, ...]
 
 
 def rewrite_cases(
@@ -85,23 +73,25 @@ def rewrite_cases(
     methods: Sequence[Method] = METHODS,
     count_tokens: TokenCount | None = None,
     progress: Progress = silent,
+    embed: Embed | None = None,
 ) -> tuple[pa.Table, RewriteReport]:
     """The rewritten_prompts table for benchmark cases, ordered by case and method.
 
     `cases` is the benchmark_prompts table, `personas` what `read_personas` gives, `history` the
     image_posts (user_id, post_id, title, created_at) that may be shown. `count_tokens` is the text
-    encoder's; without it words and marks are counted. Raises ValueError if a target is in the
-    history.
+    encoder's; without it words and marks are counted. `embed` ranks past prompts for
+    tailored_visions and checks subjects; without it words alone do. Raises ValueError if a target
+    is in the history, and for tailored_visions without `embed`.
     """
     unknown = set(methods) - set(METHODS)
     if unknown:
         raise ValueError(f"unknown rewriting methods {sorted(unknown)}: use {', '.join(METHODS)}")
-    past = _past_prompts(history)
-    jobs: list[_Job] = []
+    planner = RewritePlanner(personas, past_prompts(history), settings, embed)
+    jobs: list[Job] = []
     skipped: Counter[str] = Counter()
     for case in cases.to_pylist():
         for method in methods:
-            job = _job(case, method, personas, past, settings)
+            job = planner.job(case, method)
             if isinstance(job, str):
                 skipped[f"{method}: {job}"] += 1
             else:
@@ -109,7 +99,7 @@ def rewrite_cases(
     rows: list[dict[str, Any]] = []
     for start in range(0, len(jobs), settings.batch_users):
         rows += _rewrite_batch(
-            jobs[start : start + settings.batch_users], model, settings, count_tokens
+            jobs[start : start + settings.batch_users], model, settings, count_tokens, embed
         )
         progress(len(rows), len(jobs), "rewritten prompts")
     flags = Counter(flag for row in rows for flag in row["flags"].split() if flag)
@@ -130,96 +120,40 @@ def rewrite_prompt(
     settings: PersonaSettings,
     shots: Sequence[str] = (),
     count_tokens: TokenCount | None = None,
+    embed: Embed | None = None,
 ) -> tuple[str, tuple[str, ...]]:
     """One prompt rewritten for a persona (None: improved for nobody), and the flags raised."""
-    job = _Job("", "single", prompt, None, persona, tuple(shots), ())
-    row = _rewrite_batch([job], model, settings, count_tokens)[0]
+    job = Job("", "single", prompt, persona=persona, shots=tuple(shots))
+    row = _rewrite_batch([job], model, settings, count_tokens, embed)[0]
     return row["prompt"], tuple(row["flags"].split())
 
 
-def nearest_prompts(
-    base: str, reference: str, past: Sequence[PastPrompt], count: int
-) -> tuple[tuple[str, ...], int]:
-    """The past prompts most like a base prompt, and how many were left out as too like the target.
-
-    Likeness is the Jaccard overlap of content words; ties go to the same context, then to the
-    newer. Near copies of the target (token F1 of 0.8 or more) and of each other are left out.
-    """
-    wanted, context = set(content_words(base)), context_of_prompt(base)
-    honest = [p for p in past if not addresses_a_model(p.title)]
-    safe = [p for p in honest if token_f1(p.title, reference) < REFERENCE_F1]
-
-    def likeness(prompt: PastPrompt) -> tuple[float, bool, datetime, str]:
-        found = set(content_words(prompt.title))
-        overlap = len(wanted & found) / len(wanted | found) if wanted | found else 0.0
-        return (
-            overlap,
-            context_of_prompt(prompt.title) == context,
-            prompt.created_at,
-            prompt.post_id,
-        )
-
-    chosen: list[str] = []
-    for prompt in sorted(safe, key=likeness, reverse=True):
-        if len(chosen) == count:
-            break
-        if all(token_f1(prompt.title, other) < REFERENCE_F1 for other in chosen):
-            chosen.append(prompt.title)
-    return tuple(chosen), len(honest) - len(safe)
-
-
-def keeps_subject(base: str, prompt: str) -> bool:
-    """Whether every content word of the base prompt is in the prompt, singular or plural."""
-    return set(content_words(base)) <= {singular(word) for word in words(prompt)}
-
-
-def _job(
-    case: Mapping[str, Any],
-    method: Method,
-    personas: Mapping[int, tuple[str, Persona]],
-    past: Mapping[int, list[PastPrompt]],
-    settings: PersonaSettings,
-) -> _Job | str:
-    case_id, base, user = case["case_id"], case["base_prompt"], case["user_id"]
-    if method == "no_persona":
-        return _Job(case_id, method, base, None, None, (), ())
-    whose = case["mismatched_user_id"] if method == "mismatched" else user
-    if whose is None or whose not in personas:
-        return "no other persona" if method == "mismatched" else "no persona"
-    persona_id, persona = personas[whose]
-    if method != "zipp_3shot":
-        return _Job(case_id, method, base, persona_id, persona, (), ())
-    mine = past.get(user, [])
-    if any(p.post_id == case_id for p in mine):
-        raise ValueError(
-            f"case {case_id}: its target is among the past prompts; rebuild image_posts from the "
-            "hold-out"
-        )
-    shots, left_out = nearest_prompts(base, case["reference_prompt"], mine, settings.shots)
-    flags = (("near_target_left_out",) if left_out else ()) + (() if shots else ("no_history",))
-    return _Job(case_id, method, base, persona_id, persona, shots, flags)
-
-
 def _rewrite_batch(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     model: LanguageModel,
     settings: PersonaSettings,
     count_tokens: TokenCount | None,
+    embed: Embed | None,
 ) -> list[dict[str, Any]]:
-    conversations = [_conversation(job, settings) for job in jobs]
-    prompts = [_clean(answer) for answer in model.generate(conversations, PROMPT_SCHEMA)]
+    prompts = [job.written or "" for job in jobs]
+    asked = [i for i, job in enumerate(jobs) if job.written is None]
+    conversations = {i: _conversation(jobs[i], settings) for i in asked}
+    answers = model.generate(list(conversations.values()), PROMPT_SCHEMA) if asked else []
+    for i, answer in zip(asked, answers, strict=True):
+        prompts[i] = _clean(answer)
     flags = [list(job.flags) for job in jobs]
-    lost = [i for i, job in enumerate(jobs) if not keeps_subject(job.base, prompts[i])]
+    lost = _lost_subjects(jobs, prompts, asked, settings, embed)
     if lost:
         again = [(*conversations[i], *_reminder(jobs[i], prompts[i])) for i in lost]
         for i, answer in zip(lost, model.generate(again, PROMPT_SCHEMA), strict=True):
             prompts[i] = _clean(answer)
             flags[i].append("retried")
+        lost = _lost_subjects(jobs, prompts, lost, settings, embed)
     rows = []
-    for job, prompt, raised in zip(jobs, prompts, flags, strict=True):
-        if not keeps_subject(job.base, prompt):
+    for i, (job, prompt, raised) in enumerate(zip(jobs, prompts, flags, strict=True)):
+        if i in lost:
             prompt = job.base
-            raised.append("subject_lost")
+            raised += ["subject_lost", *(["unlike"] if lost[i] == "unlike" else [])]
         elif guards.identities_in(prompt) and not guards.identities_in(job.base):
             # A rewriter that was fed somebody's address, or made one up.
             prompt = job.base
@@ -227,7 +161,7 @@ def _rewrite_batch(
         fitted = fit(prompt, job.base, settings.token_limit, count_tokens or _count_words)
         if fitted != prompt:
             raised.append("shortened")
-        if job.persona is not None and not style_for(_task(job, settings)):
+        if job.persona is not None and not job.written and not style_for(_task(job, settings)):
             raised.append("no_known_taste")
         rows.append(
             {
@@ -235,7 +169,7 @@ def _rewrite_batch(
                 "method": job.method,
                 "prompt": fitted,
                 "persona_id": job.persona_id,
-                "language_model": model.name,
+                "language_model": "none" if job.written else model.name,
                 "shots": len(job.shots),
                 "flags": " ".join(raised),
             }
@@ -243,13 +177,44 @@ def _rewrite_batch(
     return rows
 
 
-def _conversation(job: _Job, settings: PersonaSettings) -> Conversation:
-    template = load_template(IMPROVE_TEMPLATE if job.persona is None else settings.rewrite_template)
+def _lost_subjects(
+    jobs: Sequence[Job],
+    prompts: Sequence[str],
+    places: Iterable[int],
+    settings: PersonaSettings,
+    embed: Embed | None,
+) -> dict[int, str]:
+    """Places of prompts that lost their subject: by a missing word ("words"), else as "unlike"."""
+    lost: dict[int, str] = {}
+    said = []
+    for i in places:
+        if lost_words(jobs[i].base, prompts[i]):
+            lost[i] = "words"
+        else:
+            said.append(i)
+    if embed is not None and said and settings.subject_similarity > 0:
+        cosines = subject_similarity(
+            [jobs[i].base for i in said], [prompts[i] for i in said], embed
+        )
+        lost |= {
+            i: "unlike"
+            for i, cosine in zip(said, cosines, strict=True)
+            if cosine < settings.subject_similarity
+        }
+    return dict(sorted(lost.items()))
+
+
+def _conversation(job: Job, settings: PersonaSettings) -> Conversation:
+    if job.persona is not None:
+        name = settings.rewrite_template
+    else:
+        name = HISTORY_TEMPLATE if job.shots else IMPROVE_TEMPLATE
+    template = load_template(name)
     values = {
         "prompt": defuse(job.base),
         "phrases": str(settings.style_phrases),
         # English words are about three quarters of a token's count.
-        "words": str(int(settings.token_limit * 0.75)),
+        "words": str(min(int(settings.token_limit * 0.75), _MOST_WORDS)),
     }
     system = template.render(
         "system", values | ({"persona": describe(job.persona)} if job.persona else {})
@@ -274,21 +239,20 @@ def describe(persona: Persona) -> str:
     return "\n".join(lines)
 
 
-def _task(job: _Job, settings: PersonaSettings) -> RewriteTask:
+def _task(job: Job, settings: PersonaSettings) -> RewriteTask:
     return RewriteTask(job.base, job.persona, job.shots, settings.style_phrases)
 
 
-def _reminder(job: _Job, prompt: str) -> tuple[Message, Message]:
-    missing = [
-        w for w in words(job.base) if singular(w) not in {singular(x) for x in words(prompt)}
-    ]
+def _reminder(job: Job, prompt: str) -> tuple[Message, Message]:
+    missing = lost_words(job.base, prompt)
+    keep = (
+        f"Keep these words: {', '.join(missing)}."
+        if missing
+        else "Add nothing that the prompt does not show."
+    )
     return (
         Message("assistant", prompt),
-        Message(
-            "user",
-            f"The subject changed. Keep these words: {', '.join(missing)}. "
-            f"Rewrite once more: {job.base}",
-        ),
+        Message("user", f"The subject changed. {keep} Rewrite once more: {defuse(job.base)}"),
     )
 
 
@@ -317,17 +281,8 @@ def fit(prompt: str, base: str, limit: int, count_tokens: TokenCount) -> str:
     while len(segments) > 1 and count_tokens(", ".join(segments)) > limit:
         segments.pop()
     shorter = ", ".join(segments)
-    return shorter if keeps_subject(base, shorter) and count_tokens(shorter) <= limit else base
+    return shorter if not lost_words(base, shorter) and count_tokens(shorter) <= limit else base
 
 
 def _count_words(text: str) -> int:
     return len(words(text)) + text.count(",")
-
-
-def _past_prompts(history: pa.Table) -> dict[int, list[PastPrompt]]:
-    past: dict[int, list[PastPrompt]] = {}
-    columns = (history.column(c).to_pylist() for c in ("user_id", "post_id", "title", "created_at"))
-    for user, post_id, title, created_at in zip(*columns, strict=True):
-        if title and words(title):
-            past.setdefault(user, []).append(PastPrompt(post_id, title, created_at))
-    return past

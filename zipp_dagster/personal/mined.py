@@ -51,6 +51,15 @@ class MinedPersonas:
         """Raises NotMaterialised where there is no personas table, with how to make it."""
         self.lake.current("personas")
 
+    def models(self) -> dict[str, str]:
+        """Which language model and prompt template wrote the personas: for a card."""
+        table = pq.read_table(self._files("personas"), columns=["model", "template"])
+        names = {"language model": "model", "prompt template": "template"}
+        return {
+            shown_as: ", ".join(sorted(set(table[column].to_pylist())))
+            for shown_as, column in names.items()
+        }
+
     def texts(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """What each person wrote that a persona of theirs must not quote."""
         texts: dict[str, list[str]] = {name: [] for name in names}

@@ -18,12 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zipp_dagster.persona.language_models import LanguageModel, load_language_model
-from zipp_dagster.persona.rewriting import (
-    PastPrompt,
-    TokenCount,
-    nearest_prompts,
-    rewrite_prompt,
-)
+from zipp_dagster.persona.retrieval import PastPrompt, nearest_prompts
+from zipp_dagster.persona.rewriting import TokenCount, rewrite_prompt
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaError, is_pseudonym
 from zipp_dagster.personal.free_text import persona_of_text

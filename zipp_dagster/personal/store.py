@@ -113,6 +113,19 @@ class PersonaStore:
             out.write("\n]\n")
         return count
 
+    def export_dataset(self, out: Path) -> int:
+        """Writes the usable personas as a data set directory (`dataset.py`); returns how many.
+
+        Real people's are left out unless zipbench.show_real_personas is set.
+        """
+        from zipp_dagster.personal.dataset import write_dataset
+
+        version = self.mined.lake.find("personas")
+        facts = {"profile": self.settings.profile}
+        if version is not None and not version.skipped:
+            facts |= {"personas version": version.id, **self.mined.models()}
+        return write_dataset(self._entries(), out, facts, synthetic=not self.mined.people_are_real)
+
     def forget_erased(self) -> int:
         """Deletes the kept personas of people who were erased; returns how many there were."""
         paths = [self._path(name) for name in self._kept_names() if name in self.mined.erased]

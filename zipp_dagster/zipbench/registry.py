@@ -13,6 +13,7 @@ from zipp_dagster.zipbench.methods import (
     no_persona,
     oracle,
     shuffled,
+    static_taste,
     tailored_visions,
     zipp,
 )
@@ -36,7 +37,9 @@ METHODS: dict[str, Method] = {
         no_persona.METHOD,
         mismatched.METHOD,
         shuffled.METHOD,
+        static_taste.METHOD,
         tailored_visions.METHOD,
+        tailored_visions.BM25,
         zipp.ZERO_SHOT,
         zipp.ONE_SHOT,
         zipp.THREE_SHOT,

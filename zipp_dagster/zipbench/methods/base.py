@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from zipp_dagster.persona.config import PersonaSettings
     from zipp_dagster.persona.language_models import LanguageModel
+    from zipp_dagster.persona.retrieval import Embed
     from zipp_dagster.persona.schema import Persona
 
 Role = Literal["ours", "baseline", "control"]
@@ -27,8 +28,9 @@ class PromptContext:
     """What a prompt step may read.
 
     `cases` is benchmark_prompts; `personas` maps a user to (persona_id, persona); `history` is
-    image_posts (user_id, post_id, title, created_at): no held-out post is in it. Only controls may
-    read the cases' reference prompts.
+    image_posts (user_id, post_id, title, created_at): no held-out post is in it. `embed` is a text
+    encoder, for retrieval and the check of subjects. Only controls may read the cases' reference
+    prompts.
     """
 
     cases: pa.Table
@@ -37,6 +39,7 @@ class PromptContext:
     model: LanguageModel
     settings: PersonaSettings
     count_tokens: Callable[[str], int] | None = None
+    embed: Embed | None = None
 
 
 class PromptStep(Protocol):
@@ -132,6 +135,7 @@ class Rewriting:
             context.settings,
             methods=(cast(Mode, self.mode),),
             count_tokens=context.count_tokens,
+            embed=context.embed,
         )
         names = pa.array([method] * table.num_rows, pa.string())
         return table.set_column(table.schema.get_field_index("method"), "method", names)
