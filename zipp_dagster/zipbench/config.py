@@ -56,6 +56,12 @@ class ZipbenchSettings(Section):
         default=("age_band", "gender", "region"),
         description="Demographic dimensions that are raked; more need more benchmark users.",
     )
+    raking_minimum: int = Field(
+        default=10,
+        ge=1,
+        description="People below which a category is merged with another before raking; raised "
+        "by halves where the margins still contradict each other.",
+    )
     raking_iterations: int = Field(default=1000, ge=1, description="Most sweeps of the raking.")
     raking_tolerance: float = Field(
         default=5e-4,
@@ -100,6 +106,21 @@ class MethodSettings(Section):
     run: tuple[str, ...] = Field(
         default=(),
         description="Names of methods, with no_persona among them; empty: all that can run.",
+    )
+    personal_users: int = Field(
+        default=8,
+        ge=0,
+        description="Benchmark users for whom methods run that learn each of them (FABRIC, ViPer, "
+        "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
+    )
+    lora_steps: int = Field(
+        default=60, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
+    )
+    drum_steps: int = Field(
+        default=60, ge=1, description="Training steps of DrUM's adapter, once for everybody."
+    )
+    fabric_images: int = Field(
+        default=4, ge=1, le=64, description="Latest pictures of a person that FABRIC attends to."
     )
 
 
