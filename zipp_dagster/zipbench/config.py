@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from zipp_dagster.persona.config import LanguageModelSettings
 from zipp_dagster.section import Section
 
 
@@ -121,6 +122,23 @@ class MethodSettings(Section):
     )
     fabric_images: int = Field(
         default=4, ge=1, le=64, description="Latest pictures of a person that FABRIC attends to."
+    )
+
+
+class AblationSettings(Section):
+    """Which variants are compared in pictures, and for how many people."""
+
+    users: int = Field(
+        default=12, ge=2, description="Benchmark users of the ablations, the same for all variants."
+    )
+    language_models: tuple[LanguageModelSettings, ...] = Field(
+        default=(),
+        description="Further language models that rewrite prompts, each as persona.language_model is "
+        "written; the run's own is always among those compared.",
+    )
+    generators: tuple[str, ...] = Field(
+        default=(),
+        description="Further diffusers directories that draw; the run's own is always compared.",
     )
 
 
