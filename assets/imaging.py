@@ -11,9 +11,13 @@ from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import MethodSettings
+from zipp_dagster.zipbench.methods.base import PastPicture
 
 OWNER = "team:imaging"
 THUMBNAIL_CASES = 8
+HISTORY_COLUMNS = ["user_id", "post_id", "title", "created_at", "sha256"]
+LEFT_OUT, COSTS = "left-out.json", "costs.parquet"
+"""Beside the images: methods that could not draw and why; what each person cost."""
 
 
 @check("cases_complete")
@@ -45,10 +49,12 @@ def benchmark_prompts(inputs: Inputs, out: Draft, settings: PersonaSettings) -> 
     import pyarrow.parquet as parquet
 
     from zipp_dagster.persona.prompts import benchmark_cases
+    from zipp_dagster.zipbench.development import BENCHMARK, split_of_holdout
 
-    table, report = benchmark_cases(
-        inputs["benchmark_holdout"].files(), inputs["personas"].files(), settings.seed
+    holdout = split_of_holdout(
+        inputs["benchmark_holdout"].files(), BENCHMARK, out.scratch / "benchmark.parquet"
     )
+    table, report = benchmark_cases([holdout], inputs["personas"].files(), settings.seed)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     return Summary(rows=table.num_rows, metadata=dict(report.__dict__))
 
@@ -100,11 +106,12 @@ def rewritten_prompts(
     context = PromptContext(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
-        inputs["image_posts"].table().select(["user_id", "post_id", "title", "created_at"]),
+        inputs["image_posts"].table().select(HISTORY_COLUMNS),
         load_language_model(settings.language_model, platform.home),
         settings,
         count_tokens=token_counter(inputs["diffusion_model"].directory),
         embed=load_text_encoder(encoder.model, encoder.revision).embed,
+        personal_users=methods.personal_users,
     )
     table, report = write_prompts(context, methods.run, progress)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
@@ -117,13 +124,24 @@ def rewritten_prompts(
 @check("images_valid")
 def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """Every requested image was drawn, none is blank, and few are the same as another prompt's."""
+    import json
+
     import pyarrow.parquet as parquet
 
     from zipp_dagster.imaging.checks import find_faults
+    from zipp_dagster.zipbench.methods.drawing import with_image_step
 
-    drawn = parquet.read_table(draft.files(), columns=["request_key", "image"])
-    faults = find_faults(drawn["image"].to_pylist(), drawn["request_key"].to_pylist())
-    wanted = inputs["rewritten_prompts"].table().num_rows
+    drawn = parquet.read_table(draft.files(), columns=["method", "request_key", "image"])
+    special = with_image_step(drawn["method"].to_pylist())
+    # Where there is nothing to learn of a person, such a method draws what the generator draws.
+    keys = [
+        "" if row["method"] in special else row["request_key"]
+        for row in drawn.select(["method", "request_key"]).to_pylist()
+    ]
+    faults = find_faults(drawn["image"].to_pylist(), keys)
+    left_out = json.loads(draft.path(LEFT_OUT).read_text())
+    methods = inputs["rewritten_prompts"].table()["method"].to_pylist()
+    wanted = sum(method not in left_out for method in methods)
     return CheckOutcome(
         drawn.num_rows == wanted
         and faults.blank + faults.undecodable == 0
@@ -138,52 +156,126 @@ def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="imaging",
     kinds={"diffusers", "parquet"},
     owner=OWNER,
-    inputs=["rewritten_prompts", "diffusion_model", "sample_world"],
-    optional=["sample_world"],
+    inputs=[
+        "rewritten_prompts",
+        "benchmark_prompts",
+        "image_posts",
+        "media",
+        "diffusion_model",
+        "sample_world",
+    ],
+    optional=["media", "sample_world"],
     checks=[images_valid],
     pool="gpu",
 )
 def generated_images(
-    inputs: Inputs, out: Draft, platform: Platform, settings: ImagingSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    settings: ImagingSettings,
+    methods: MethodSettings,
+    progress: Progress,
 ) -> Summary:
-    """The images of all methods, one seed a case for all of them, drawn by the frozen generator.
+    """The images of all methods, one seed a case for all of them.
 
-    A request (model, prompt, seed, sampler settings) is drawn once and never again: images of all
-    kept versions are reused, a killed run resumes. One shard holds part of one method.
+    Most are drawn by the frozen generator; FABRIC, ViPer, DrUM and LoRA change it for each of some
+    people. A request (model, prompt, seed, sampler settings, and the person's history where it
+    matters) is drawn once and never again: images of all kept versions are reused, a killed run
+    resumes. One shard holds part of one method.
     """
+    import json
+
+    import pyarrow.parquet as parquet
+
     from zipp_dagster.imaging.generation import generate
     from zipp_dagster.imaging.image_files import ImageRequest
     from zipp_dagster.imaging.pipelines import load_pipeline
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
     from zipp_dagster.platform.previews import contact_sheet
-    from zipp_dagster.zipbench.methods.run import frozen_generator_only
+    from zipp_dagster.zipbench.methods.drawing import draw_personal, with_image_step
 
     stored = stored_model(inputs["diffusion_model"].directory)
     loaded = load_pipeline(stored.model, stored.revision, settings)
-    frozen_generator_only(row["method"] for row in inputs["rewritten_prompts"].rows())
     requests = [
         ImageRequest(
             row["case_id"], row["method"], row["prompt"], case_seed(row["case_id"], settings.seed)
         )
         for row in inputs["rewritten_prompts"].rows()
     ]
+    special = with_image_step(request.method for request in requests)
+    earlier = _earlier_images(platform, out)
     report = generate(
-        requests,
+        [request for request in requests if request.method not in special],
         loaded,
         settings,
         out.directory,
         out.scratch,
         progress,
-        existing=_earlier_images(platform, out),
+        existing=earlier,
     )
+    cases = inputs["benchmark_prompts"].table().select(["case_id", "user_id"]).to_pylist()
+    owner = {row["case_id"]: row["user_id"] for row in cases}
+    pairs = [(owner[r.case_id], r) for r in requests if r.method in special]
+    histories, titles = _histories(inputs, {user for user, _ in pairs})
+    personal = draw_personal(
+        pairs,
+        histories,
+        titles,
+        loaded,
+        settings,
+        methods,
+        out.directory,
+        out.scratch,
+        progress,
+        existing=earlier,
+    )
+    out.path(LEFT_OUT).write_text(json.dumps(personal.left_out))
+    parquet.write_table(personal.cost_table(), out.path(COSTS), compression="zstd")
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
+    numbers |= {
+        "personal_requests": personal.requests,
+        "personal_drawn": personal.drawn,
+        "personal_prepare_seconds": personal.prepare_seconds,
+        "personal_costs": personal.per_method(),
+        "left_out": personal.left_out,
+    }
     images = {}
     if inputs.available("sample_world"):
-        methods = len({request.method for request in requests})
-        sheet = contact_sheet(_cases_side_by_side(report.files), columns=methods)
+        columns = len({request.method for request in requests} - special)
+        sheet = contact_sheet(_cases_side_by_side(report.files), columns=columns)
         images["cases (rows) by method (columns)"] = sheet
-    return Summary(rows=report.requests, metadata=numbers, images=images)
+    return Summary(
+        rows=report.requests + personal.requests,
+        metadata=numbers,
+        images=images,
+        tables={"cost a person": [{"method": m} | c for m, c in personal.per_method().items()]},
+    )
+
+
+def _histories(inputs: Inputs, people: set[int]) -> tuple[dict[int, list[PastPicture]], list[str]]:
+    """The visible pictures of some people, newest first, and the visible titles of all others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as dataset
+
+    if not people or not inputs.available("media"):
+        return {}, []
+    posts = inputs["image_posts"].table().select(HISTORY_COLUMNS)
+    mine = pc.is_in(posts["user_id"], pa.array(sorted(people), pa.uint64()))
+    rows = posts.filter(mine).sort_by([("created_at", "descending"), ("post_id", "descending")])
+    wanted = sorted({sha for sha in rows["sha256"].to_pylist() if sha is not None})
+    files = [str(path) for path in inputs["media"].files()]
+    found = dataset.dataset(files).to_table(
+        columns=["sha256", "image"], filter=dataset.field("sha256").isin(wanted)
+    )
+    pictures = dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+    histories: dict[int, list[PastPicture]] = {}
+    for row in rows.to_pylist():
+        if row["sha256"] in pictures:
+            past = PastPicture(row["title"], pictures[row["sha256"]])
+            histories.setdefault(row["user_id"], []).append(past)
+    return histories, posts.filter(pc.invert(mine))["title"].to_pylist()
 
 
 def _earlier_images(platform: Platform, out: Draft) -> list[Path]:

@@ -195,11 +195,14 @@ def method_costs(inputs: Inputs) -> dict[str, Any]:
     something; tokens only where a language model counts them.
     """
     from zipp_dagster.zipbench.leaderboard import MethodCost
+    from zipp_dagster.zipbench.methods.drawing import with_image_step
+    from zipp_dagster.zipbench.registry import METHODS
 
     drawing = inputs["generated_images"].version.manifest.metadata
     drawn = drawing.get("drawn")
     per_image = drawing["seconds"] / drawn if drawn else None
-    result = {}
+    special, result = with_image_step(METHODS), {}
+    personal = drawing.get("personal_costs", {})
     for cost in inputs["rewritten_prompts"].version.manifest.metadata.get("costs", []):
         prompts = max(cost["prompts"], 1)
         tokens = cost["prompt_tokens"] + cost["completion_tokens"]
@@ -207,7 +210,10 @@ def method_costs(inputs: Inputs) -> dict[str, Any]:
             cost["prompts"],
             rewrite_seconds=cost["seconds"] / prompts,
             rewrite_tokens=tokens / prompts if tokens else None,
-            draw_seconds=per_image,
+            draw_seconds=personal.get(cost["method"], {}).get("draw_seconds")
+            if cost["method"] in special
+            else per_image,
+            fit_seconds=personal.get(cost["method"], {}).get("fit_seconds"),
         )
     return result
 

@@ -34,6 +34,7 @@ from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.section import Section
 from zipp_dagster.studio.config import RaterSettings, StudioSettings
 from zipp_dagster.zipbench.config import (
+    AblationSettings,
     JudgeSettings,
     MethodSettings,
     PromotionSettings,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     persona: PersonaSettings = PersonaSettings()
     zipbench: ZipbenchSettings = ZipbenchSettings()
     methods: MethodSettings = MethodSettings()
+    ablation: AblationSettings = AblationSettings()
     judge: JudgeSettings = JudgeSettings()
     promotion: PromotionSettings = PromotionSettings()
     lake: LakeSettings = LakeSettings()

@@ -7,6 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tests.zipbench.worlds import scores_table
+from zipp_dagster.sampleworld.config import WorldSettings
+from zipp_dagster.sampleworld.people import make_people
+from zipp_dagster.sampleworld.truth_writer import TARGET_POPULATION
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.demographics import Population, demographic_scores, publishable_groups
 from zipp_dagster.zipbench.population import load_wpp_ages, real_population, un_wpp_2024
@@ -106,6 +109,32 @@ def test_one_group_has_no_gap():
         scores_table([(f"c{u}", u, "m", 0.5) for u in range(30)]), groups, population, SETTINGS
     )
     assert table["category"].to_pylist() == [None, "male"]
+
+
+def test_a_hundred_people_of_the_sample_world_can_be_weighted_whoever_they_are():
+    """Which hundred it is follows from the pseudonym key: each must give a score and an interval."""
+    people = make_people(WorldSettings(people=1000))
+    marginals = TARGET_POPULATION["marginals"]
+    target = {name: marginals[name] for name in ZipbenchSettings().raking_dimensions}
+    settings = ZipbenchSettings(bootstrap_replicates=100)
+    rng = np.random.default_rng(5)
+    merged = 0
+    for _ in range(20):
+        chosen = [people[int(i)] for i in rng.permutation(len(people))[:100]]
+        groups = pa.table(
+            {
+                "user_id": pa.array(range(100), pa.uint64()),
+                "age_band": [person.age_band for person in chosen],
+                "gender": [person.gender for person in chosen],
+                "region": [person.country.region for person in chosen],
+            }
+        )
+        scores = scores_table([(f"c{u}", u, "m", float(rng.random())) for u in range(100)])
+        row = demographic_scores(scores, groups, Population("x", target), settings).to_pylist()[0]
+        assert row["marginal_error"] <= settings.raking_tolerance and row["ess"] > 10
+        assert row["low"] < row["raked"] < row["high"]
+        merged += "merged" in row["note"]
+    assert merged == 20  # three nonbinary people in a hundred carry no margin of their own
 
 
 def test_age_is_a_target_only_with_the_uns_file_and_language_and_profession_never(tmp_path):

@@ -54,6 +54,24 @@ def test_every_method_has_a_mean_and_pairs_against_no_persona_and_own_against_mi
     }
 
 
+def test_a_method_run_for_some_people_is_compared_on_their_cases_and_takes_nobody_else_s_away():
+    whole = [
+        (f"c{u}", u, method, value + u / 10)
+        for method, value in (("no_persona", 0.2), ("zipp_0shot", 0.3))
+        for u in USERS
+    ]
+    some = [(f"c{u}", u, "lora", 0.25 + u / 10) for u in (1, 2)]
+    board = build_leaderboard(scores_table(whole + some), SETTINGS)
+    mean = find(board, "lora", "clip_i", None)
+    assert (mean["value"], mean["cases"], mean["users"]) == (pytest.approx(0.4), 2, 2)
+    gain = find(board, "lora", "clip_i", "no_persona")
+    assert gain["value"] == pytest.approx(0.05) and (gain["cases"], gain["users"]) == (2, 2)
+    strengths = {
+        r["method"]: r["cases"] for r in board.to_pylist() if r["metric"] == "bradley_terry"
+    }
+    assert strengths == {"no_persona": 5, "zipp_0shot": 5}
+
+
 def test_without_reference_pictures_clip_i_is_null_with_zero_cases_and_has_no_pairs():
     board = build_leaderboard(scores(zipp_0shot=None, no_persona=None), SETTINGS)
     row = find(board, "zipp_0shot", "clip_i", None)

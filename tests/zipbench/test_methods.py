@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from zipp_dagster.zipbench import registry
 from zipp_dagster.zipbench.methods import run
 from zipp_dagster.zipbench.methods.base import Method, PromptContext, Rewriting
 from zipp_dagster.zipbench.methods.oracle import ReferencePrompts
-from zipp_dagster.zipbench.methods.run import chosen_methods, frozen_generator_only, write_prompts
+from zipp_dagster.zipbench.methods.run import chosen_methods, write_prompts
 
 
 def context() -> PromptContext:
@@ -97,12 +98,31 @@ def test_a_step_that_writes_a_case_twice_is_an_error(monkeypatch):
     assert run.METHODS is registry.METHODS
 
 
-def test_a_method_with_an_image_step_is_never_drawn_as_if_it_had_none(monkeypatch):
-    changed = Method("mine", "mine", "ours", "", ReferencePrompts(), image=object())
-    monkeypatch.setitem(registry.METHODS, "mine", changed)
-    frozen_generator_only(["no_persona", "oracle"])
-    with pytest.raises(ValueError, match="mine has an image step of its own"):
-        frozen_generator_only(["no_persona", "mine"])
+def pictured(per_user: dict[int, int]) -> pa.Table:
+    rows = [(user, f"p{user}-{n}") for user, count in per_user.items() for n in range(count)]
+    return pa.table(
+        {
+            "user_id": pa.array([user for user, _ in rows], pa.uint64()),
+            "post_id": [post for _, post in rows],
+            "title": ["a cat, ink drawing"] * len(rows),
+            "created_at": pa.array([datetime(2020, 1, 1)] * len(rows)),
+            "sha256": ["0" * 64] * len(rows),
+        }
+    )
+
+
+def test_methods_that_learn_a_person_write_prompts_for_the_same_few_people_with_pictures():
+    some = replace(context(), history=pictured({1: 2, 2: 3}), personal_users=5)
+    table, report = write_prompts(some, ("no_persona", "fabric", "viper", "drum", "lora"))
+    of = {name: [] for name in report.by_method}
+    for row in table.to_pylist():
+        of[row["method"]].append((row["case_id"], row["prompt"]))
+    assert of["fabric"] == of["viper"] == of["drum"] == of["lora"]
+    # Two pictures are too few; the prompt is the generic one, so that only the drawing differs.
+    assert of["fabric"] == [pair for pair in of["no_persona"] if pair[0] == "c1"]
+    nobody, report = write_prompts(context(), ("no_persona", "lora"))
+    assert report.by_method["lora"] == 0 and "methods.personal_users is 0" in report.not_run["lora"]
+    assert set(nobody["method"].to_pylist()) == {"no_persona"}
 
 
 def test_the_method_of_the_guide_runs_as_it_stands(monkeypatch):

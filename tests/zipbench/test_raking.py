@@ -7,6 +7,7 @@ import pytest
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.raking import (
     RakingError,
+    collapse_sparse,
     kish_ess,
     rake,
     replicate_weights,
@@ -91,6 +92,34 @@ def test_an_empty_unordered_category_leaves_the_population_or_is_an_error():
     assert "nobody is Oceania (20.0% of the target), left out" in raked.collapsed[0]
     with pytest.raises(RakingError, match="nobody is Oceania"):
         rake(groups, target, SETTINGS, on_empty="error")
+
+
+def test_sparse_categories_are_merged_with_a_neighbour_or_the_next_smallest_and_named():
+    groups = {
+        "age": ["18-24"] * 6 + ["25-34"] * 2 + ["35-44"] * 3 + ["45+"] * 4,
+        "region": ["Asia"] * 7 + ["Africa"] + ["Europe"] * 2 + ["America"] * 5,
+    }
+    target = {
+        "age": {"18-24": 0.4, "25-34": 0.3, "35-44": 0.2, "45+": 0.1},
+        "region": {"Asia": 0.5, "Africa": 0.1, "Europe": 0.1, "America": 0.2, "Oceania": 0.1},
+    }
+    coarse = collapse_sparse(groups, target, 4)
+    assert coarse.targets["age"] == pytest.approx({"18-24": 0.4, "25-34 + 35-44": 0.5, "45+": 0.1})
+    assert coarse.groups["age"].count("25-34 + 35-44") == 5
+    # Three are still too few: the two smallest regions take the next one along.
+    assert list(coarse.targets["region"]) == ["Asia", "Africa + Europe + America", "Oceania"]
+    assert coarse.groups["region"].count("Africa + Europe + America") == 8
+    assert "region: fewer than 4 people, merged: Africa + Europe + America" in coarse.notes
+    untouched = collapse_sparse(groups, target, 1)
+    assert (untouched.groups, untouched.targets, untouched.notes) == (groups, target, ())
+
+
+def test_merging_leaves_the_unknown_alone_and_stops_at_one_category():
+    groups = {"gender": ["male", None, "unknown", "female"], "age": [None] * 4}
+    target = {"gender": {"male": 0.5, "female": 0.5}, "age": {"young": 1.0}}
+    coarse = collapse_sparse(groups, target, 10)
+    assert coarse.groups["gender"] == ["male + female", None, "unknown", "male + female"]
+    assert coarse.targets["gender"] == {"male + female": 1.0} and coarse.groups["age"] == [None] * 4
 
 
 def test_people_of_unknown_category_keep_their_share():

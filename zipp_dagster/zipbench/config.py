@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from zipp_dagster.persona.config import LanguageModelSettings
 from zipp_dagster.section import Section
 
 
@@ -15,6 +16,12 @@ class ZipbenchSettings(Section):
 
     users: int = Field(
         default=100, ge=1, description="Benchmark users, selected by hash(user_id, seed)."
+    )
+    development_users: int = Field(
+        default=100,
+        ge=0,
+        description="Further users, held out likewise, by whom candidate models are compared with "
+        "champions; the benchmark never reports them.",
     )
     holdout_posts: int = Field(
         default=2,
@@ -49,6 +56,12 @@ class ZipbenchSettings(Section):
     raking_dimensions: tuple[str, ...] = Field(
         default=("age_band", "gender", "region"),
         description="Demographic dimensions that are raked; more need more benchmark users.",
+    )
+    raking_minimum: int = Field(
+        default=10,
+        ge=1,
+        description="People below which a category is merged with another before raking; raised "
+        "by halves where the margins still contradict each other.",
     )
     raking_iterations: int = Field(default=1000, ge=1, description="Most sweeps of the raking.")
     raking_tolerance: float = Field(
@@ -94,6 +107,38 @@ class MethodSettings(Section):
     run: tuple[str, ...] = Field(
         default=(),
         description="Names of methods, with no_persona among them; empty: all that can run.",
+    )
+    personal_users: int = Field(
+        default=8,
+        ge=0,
+        description="Benchmark users for whom methods run that learn each of them (FABRIC, ViPer, "
+        "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
+    )
+    lora_steps: int = Field(
+        default=60, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
+    )
+    drum_steps: int = Field(
+        default=60, ge=1, description="Training steps of DrUM's adapter, once for everybody."
+    )
+    fabric_images: int = Field(
+        default=4, ge=1, le=64, description="Latest pictures of a person that FABRIC attends to."
+    )
+
+
+class AblationSettings(Section):
+    """Which variants are compared in pictures, and for how many people."""
+
+    users: int = Field(
+        default=12, ge=2, description="Benchmark users of the ablations, the same for all variants."
+    )
+    language_models: tuple[LanguageModelSettings, ...] = Field(
+        default=(),
+        description="Further language models that rewrite prompts, each as persona.language_model is "
+        "written; the run's own is always among those compared.",
+    )
+    generators: tuple[str, ...] = Field(
+        default=(),
+        description="Further diffusers directories that draw; the run's own is always compared.",
     )
 
 

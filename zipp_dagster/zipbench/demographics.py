@@ -15,7 +15,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
-from zipp_dagster.zipbench.raking import UNKNOWN, Raked, Targets, rake, replicate_weights
+from zipp_dagster.zipbench.raking import (
+    UNKNOWN,
+    Raked,
+    RakingError,
+    Targets,
+    collapse_sparse,
+    rake,
+    replicate_weights,
+)
 from zipp_dagster.zipbench.registry import METRICS, method_order
 from zipp_dagster.zipbench.statistics import (
     Bootstrap,
@@ -94,10 +102,7 @@ def demographic_scores(
                 dimension: [members[user].get(dimension) for user in users]
                 for dimension in population.targets
             }
-            weighted[users] = (
-                rake(described, population.targets, settings),
-                list(replicate_weights(described, population.targets, settings)),
-            )
+            weighted[users] = weights_and_replicates(described, population.targets, settings)
         column = np.array([values[user] for user in users])
         raked, replicates = weighted[users]
         row = _weighted_row(column, raked, replicates, settings)
@@ -106,6 +111,33 @@ def demographic_scores(
         for row in _group_rows(values, members, settings):
             rows.append({"method": method, "metric": metric, "population": population.name} | row)
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def weights_and_replicates(
+    groups: Mapping[str, Sequence[str | None]], targets: Targets, settings: ZipbenchSettings
+) -> tuple[Raked, list[NDArray[np.float64]]]:
+    """Raked weights and those of the bootstrap replicates, over categories that are not too sparse.
+
+    Where the margins, or those of more than a tenth of the replicates, contradict each other, the
+    categories are merged further, with a minimum half as large again, and so on. RakingError where
+    even the coarsest margins do not fit.
+    """
+    minimum, people = settings.raking_minimum, len(next(iter(groups.values()), ()))
+    while True:
+        coarse = collapse_sparse(groups, targets, minimum)
+        last = 2 * minimum > people
+        try:
+            raked = rake(coarse.groups, coarse.targets, settings)
+        except RakingError:
+            if last:
+                raise
+        else:
+            replicates = list(replicate_weights(coarse.groups, coarse.targets, settings))
+            kept = sum(map(len, replicates))
+            if last or kept >= _KEPT_REPLICATES * settings.bootstrap_replicates:
+                notes = (*coarse.notes, *raked.collapsed)
+                return replace(raked, collapsed=notes), replicates
+        minimum += -(-minimum // 2)
 
 
 def publishable_groups(sizes: Mapping[str, int], minimum: int) -> dict[str, str]:

@@ -52,6 +52,8 @@ SCHEMA = pa.schema(
         ("encoder", pa.string()),
     ]
 )
+_WHOLE = 0.5
+"""Share of the cases that a method must have scores for to count as run for everybody."""
 ALL, CLEAN, LEAKED = "all", "clean", "leaked"
 
 _Scores = dict[str, tuple[int, float]]
@@ -68,6 +70,7 @@ class MethodCost:
     rewrite_seconds: float | None = None
     rewrite_tokens: float | None = None
     draw_seconds: float | None = None
+    fit_seconds: float | None = None
 
 
 def build_leaderboard(
@@ -80,12 +83,12 @@ def build_leaderboard(
 
     Rows without `baseline`: mean of a metric over the method's cases that have it (null with 0
     cases where none has: no reference picture, no score), its Bradley–Terry strength in clip_i over
-    the cases that all methods have, and its costs. Rows with `baseline`: mean paired difference to
-    that method over the cases that both have, with p-value and Holm's adjustment over the table's
-    comparisons in that metric; metric `lift`, the relative gain in clip_i (left out where the
-    baseline's mean is not positive); metric `win_rate`, the share of users whom the method brings
-    closer. Where some cases leak, splits `clean` and `leaked` stand beside `all`. Intervals
-    resample users. ValueError for a case scored twice.
+    the cases that all methods have that were run for everybody, and its costs. Rows with `baseline`:
+    mean paired difference to that method over the cases that both have, with p-value and Holm's
+    adjustment over the table's comparisons in that metric; metric `lift`, the relative gain in
+    clip_i (left out where the baseline's mean is not positive); metric `win_rate`, the share of users
+    whom the method brings closer. Where some cases leak, splits `clean` and `leaked` stand beside
+    `all`. Intervals resample users. ValueError for a case scored twice.
     """
     encoder = scores["encoder"][0].as_py() if scores.num_rows else None
     leaked = scores["leaked"].to_pylist()
@@ -200,8 +203,13 @@ def _win_rate(
 def _strengths(
     table: _Table, methods: Sequence[str], settings: ZipbenchSettings
 ) -> Iterator[dict[str, object]]:
-    """Bradley–Terry strengths in clip_i over the cases that every method has."""
-    scored = [method for method in methods if table[method][PRIMARY]]
+    """Bradley–Terry strengths in clip_i over the cases that every method has.
+
+    A method that was run for some people only has no strength: it would leave the others next to
+    no cases.
+    """
+    most = max((len(table[method][PRIMARY]) for method in methods), default=0)
+    scored = [m for m in methods if len(table[m][PRIMARY]) > _WHOLE * most]
     if len(scored) < 2:
         return
     shared = sorted(set.intersection(*(set(table[method][PRIMARY]) for method in scored)))
@@ -225,7 +233,7 @@ def _costs(costs: Mapping[str, MethodCost], methods: Sequence[str]) -> Iterator[
         if method not in costs:
             continue
         cost = costs[method]
-        for metric in ("rewrite_seconds", "rewrite_tokens", "draw_seconds"):
+        for metric in ("rewrite_seconds", "rewrite_tokens", "draw_seconds", "fit_seconds"):
             value = getattr(cost, metric)
             if value is not None:
                 yield _row(method, metric, None, Interval(value, None, None), cost.images, 0)

@@ -2,9 +2,10 @@
 
 Weights only. Which scores are weighted is `demographics`'s subject; where targets come from,
 `population`'s. Rules, all visible in the result: a person whose category is unknown keeps the share
-of the unknown in that dimension; a target category without a respondent is collapsed into its
-neighbour in an ordered dimension, else left out of the target population, and recorded; trimmed
-weights are re-checked, not raked again.
+of the unknown in that dimension; a category with few respondents is merged with another before
+raking (`collapse_sparse`); a target category without a respondent is collapsed into its neighbour in
+an ordered dimension, else left out of the target population; trimmed weights are re-checked, not
+raked again.
 """
 
 from __future__ import annotations
@@ -46,6 +47,15 @@ class Raked:
 
 
 @dataclass(frozen=True)
+class Collapsed:
+    """People and targets after merging, and what was merged, in words."""
+
+    groups: dict[str, list[str | None]]
+    targets: dict[str, dict[str, float]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Dimension:
     """One margin: units' codes [n] and indicators [n, k], target shares [k], the unknown's code."""
 
@@ -56,6 +66,61 @@ class _Dimension:
     shares: NDArray[np.float64]
     unknown: int | None
     ordered: bool
+
+
+def collapse_sparse(
+    groups: Mapping[str, Sequence[str | None]], targets: Targets, minimum: int
+) -> Collapsed:
+    """Merges categories until each has `minimum` people, as survey practice has it before raking.
+
+    A margin held up by two or three people makes their weights explode, and contradicts another
+    margin as soon as the two share them. The smallest category joins its smaller neighbour in an
+    ordered dimension, else the next smallest one; the merged category's target is the sum. Empty
+    unordered categories and the unknown are left as they are. See Battaglia et al., "Practical
+    Considerations in Raking Survey Data", Survey Practice 2, 2009.
+    """
+    new_groups = {name: list(values) for name, values in groups.items()}
+    new_targets = {name: dict(shares) for name, shares in targets.items()}
+    notes = []
+    for dimension, shares in targets.items():
+        label, merged = _merged_categories(dimension, groups[dimension], shares, minimum)
+        if not merged:
+            continue
+        known = (value if value is None else label.get(value, value) for value in groups[dimension])
+        new_groups[dimension] = list(known)
+        totals: dict[str, float] = {}
+        for category, share in shares.items():
+            name = label.get(category, category)
+            totals[name] = totals.get(name, 0.0) + share
+        new_targets[dimension] = totals
+        notes.append(f"{dimension}: fewer than {minimum} people, merged: {'; '.join(merged)}")
+    return Collapsed(new_groups, new_targets, tuple(notes))
+
+
+def _merged_categories(
+    dimension: str, values: Sequence[str | None], shares: Mapping[str, float], minimum: int
+) -> tuple[dict[str, str], list[str]]:
+    """Category → label of what it was merged into, and those labels; both in the targets' order."""
+    ordered = dimension in ORDERED
+    people = {category: values.count(category) for category in shares}
+    if not any(people.values()):
+        return {}, []
+    places = {category: place for place, category in enumerate(shares)}
+    pools = [[category] for category in shares if people[category] or ordered]
+
+    def size(place: int) -> int:
+        return sum(people[category] for category in pools[place])
+
+    while len(pools) > 1:
+        smallest = min(range(len(pools)), key=size)
+        if size(smallest) >= minimum:
+            break
+        near = (smallest - 1, smallest + 1) if ordered else range(len(pools))
+        partner = min((p for p in near if 0 <= p < len(pools) and p != smallest), key=size)
+        pools[partner] = sorted(pools[partner] + pools[smallest], key=places.__getitem__)
+        del pools[smallest]
+    merged = [pool for pool in pools if len(pool) > 1]
+    return {c: " + ".join(pool) for pool in merged for c in pool}, [" + ".join(p) for p in merged]
 
 
 def rake(

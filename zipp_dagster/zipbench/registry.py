@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zipp_dagster.zipbench.methods import (
+    drum,
+    fabric,
+    lora,
     mismatched,
     no_persona,
     oracle,
     shuffled,
     static_taste,
     tailored_visions,
+    viper,
     zipp,
 )
 from zipp_dagster.zipbench.methods.base import Method
@@ -40,6 +44,10 @@ METHODS: dict[str, Method] = {
         static_taste.METHOD,
         tailored_visions.METHOD,
         tailored_visions.BM25,
+        fabric.METHOD,
+        viper.METHOD,
+        drum.METHOD,
+        lora.METHOD,
         zipp.ZERO_SHOT,
         zipp.ONE_SHOT,
         zipp.THREE_SHOT,
@@ -134,6 +142,13 @@ AGGREGATES: dict[str, Metric] = {
             "Tokens that the language model read and wrote for a prompt, as it counts them.",
         ),
         Metric("draw_seconds", "s an image", False, False, "Seconds to draw an image, by wall."),
+        Metric(
+            "fit_seconds",
+            "s a person",
+            False,
+            False,
+            "Seconds to learn a person before the first picture, by wall; methods that do.",
+        ),
     )
 }
 """What the leaderboard computes of many cases."""

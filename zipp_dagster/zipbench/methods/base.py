@@ -6,8 +6,9 @@ generator draws every method's prompts with the same seeds and sampler unless it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from zipp_dagster.persona.language_models import LanguageModel
     from zipp_dagster.persona.retrieval import Embed
     from zipp_dagster.persona.schema import Persona
+    from zipp_dagster.zipbench.config import MethodSettings
 
 Role = Literal["ours", "baseline", "control"]
 
@@ -28,9 +30,10 @@ class PromptContext:
     """What a prompt step may read.
 
     `cases` is benchmark_prompts; `personas` maps a user to (persona_id, persona); `history` is
-    image_posts (user_id, post_id, title, created_at): no held-out post is in it. `embed` is a text
-    encoder, for retrieval and the check of subjects. Only controls may read the cases' reference
-    prompts.
+    image_posts (user_id, post_id, title, created_at, sha256): no held-out post is in it. `embed`
+    is a text encoder, for retrieval and the check of subjects. Only controls may read the cases'
+    reference prompts. `personal_users` bounds for how many people a method that learns each of
+    them writes prompts.
     """
 
     cases: pa.Table
@@ -40,6 +43,7 @@ class PromptContext:
     settings: PersonaSettings
     count_tokens: Callable[[str], int] | None = None
     embed: Embed | None = None
+    personal_users: int = 0
 
 
 class PromptStep(Protocol):
@@ -54,24 +58,43 @@ class PromptStep(Protocol):
         ...
 
 
+class NotHere(ValueError):
+    """Raised by an image step that this generator or this data cannot serve; the message says why."""
+
+
+@dataclass(frozen=True)
+class PastPicture:
+    """A visible post of a person, never a held-out one: its title and its encoded picture."""
+
+    prompt: str
+    image: bytes
+
+
 @dataclass(frozen=True)
 class ImageContext:
-    """What an image step may read: requests of equal length, and the person's own liked pictures.
+    """What an image step may read of one person, whose pictures it is asked for.
 
-    `prompts`, `seeds` and `users` have one entry a picture to draw; `liked` and `disliked` map a user
-    to encoded pictures of the visible history (never a held-out one), newest last; `past_prompts` to
-    their titles. `pipeline` is the loaded frozen generator (`imaging.pipelines.LoadedPipeline`),
-    `settings` the ImagingSettings.
+    `prompts` and `seeds` have one entry a picture; `history` is the person's own, newest first.
+    `pipeline` is the loaded frozen generator (`imaging.pipelines.LoadedPipeline`), to be left as it
+    was; `settings` the ImagingSettings; `prepared` what the step's `prepare` returned.
     """
 
     prompts: Sequence[str]
     seeds: Sequence[int]
-    users: Sequence[int]
-    liked: Mapping[int, Sequence[bytes]]
-    disliked: Mapping[int, Sequence[bytes]]
-    past_prompts: Mapping[int, Sequence[str]]
+    history: Sequence[PastPicture]
     pipeline: Any
     settings: Any
+    options: MethodSettings
+    prepared: Any = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures uint8 [n, size, size, 3] in the order of the requests, and what learning them cost."""
+
+    pixels: NDArray[np.uint8]
+    fit_seconds: float = 0.0
+    fit_cpu_seconds: float = 0.0
 
 
 class ImageStep(Protocol):
@@ -81,8 +104,16 @@ class ImageStep(Protocol):
         """Why this installation cannot run the step; None where it can."""
         ...
 
-    def draw(self, context: ImageContext) -> NDArray[np.uint8]:
-        """Pictures [n, size, size, 3], in the order of the requests."""
+    def version(self, options: MethodSettings) -> str:
+        """What decides the pictures besides prompt, seed, generator and history: part of their keys."""
+        ...
+
+    def prepare(self, pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:
+        """What is learned once for everybody, from visible titles of other people; mostly None."""
+        ...
+
+    def draw(self, context: ImageContext) -> Drawn:
+        """The pictures of one person; NotHere where it cannot."""
         ...
 
 
@@ -139,6 +170,45 @@ class Rewriting:
         )
         names = pa.array([method] * table.num_rows, pa.string())
         return table.set_column(table.schema.get_field_index("method"), "method", names)
+
+
+FEWEST_PICTURES = 3
+"""Visible pictures below which there is next to nothing to learn of a person."""
+
+
+@dataclass(frozen=True)
+class ForSomePeople:
+    """A prompt step's rows for the first `personal_users` people with enough visible pictures.
+
+    Methods that learn every person cost minutes each; the people are the same for all of them.
+    """
+
+    step: PromptStep
+
+    def unavailable(self) -> str | None:
+        """The step's own reason."""
+        return self.step.unavailable()
+
+    def write(self, method: str, context: PromptContext) -> pa.Table:
+        """The step's rows of these people's cases; none where there are no pictures."""
+        people = chosen_people(context)
+        mask = [user in people for user in context.cases["user_id"].to_pylist()]
+        cases = context.cases.filter(pa.array(mask, pa.bool_()))
+        return self.step.write(method, replace(context, cases=cases))
+
+
+def chosen_people(context: PromptContext) -> set[int]:
+    """Benchmark users with `FEWEST_PICTURES` visible pictures, the first by their pseudonym.
+
+    A pseudonym is a keyed hash, so the first are a random choice.
+    """
+    if "sha256" not in context.history.column_names:
+        return set()
+    columns = (context.history[name].to_pylist() for name in ("user_id", "sha256"))
+    pictures = Counter(user for user, sha in zip(*columns, strict=True) if sha is not None)
+    users = sorted(set(context.cases["user_id"].to_pylist()))
+    able = [user for user in users if pictures[user] >= FEWEST_PICTURES]
+    return set(able[: context.personal_users])
 
 
 def prompt_table(

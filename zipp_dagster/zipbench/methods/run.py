@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from zipp_dagster.progress import Progress, silent
-from zipp_dagster.zipbench.methods.base import PromptContext
+from zipp_dagster.zipbench.methods.base import FEWEST_PICTURES, PromptContext
 from zipp_dagster.zipbench.registry import BASELINE, METHODS
 
 
@@ -66,18 +66,6 @@ def chosen_methods(wanted: Sequence[str] = ()) -> tuple[list[str], dict[str, str
     return run, left_out
 
 
-def frozen_generator_only(names: Iterable[str]) -> None:
-    """ValueError where a method has an image step of its own.
-
-    Drawn by the frozen generator alone, it would be another method under its name.
-    """
-    special = sorted({name for name in names if name in METHODS and METHODS[name].image})
-    if special:
-        raise ValueError(
-            f"{special[0]} has an image step of its own, which the drawing of prompts does not run"
-        )
-
-
 def write_prompts(
     context: PromptContext, wanted: Sequence[str] = (), progress: Progress = silent
 ) -> tuple[pa.Table, PromptReport]:
@@ -108,6 +96,11 @@ def write_prompts(
             )
         )
         tables.append(table)
+        if not table.num_rows and METHODS[name].image:
+            left_out[name] = (
+                f"nobody to learn: methods.personal_users is {context.personal_users}, and a person "
+                f"needs {FEWEST_PICTURES} visible pictures"
+            )
         progress(place + 1, len(methods), f"methods' prompts written ({name})")
     order = {name: place for place, name in enumerate(METHODS)}
     whole = pa.concat_tables(tables)

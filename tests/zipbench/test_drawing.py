@@ -1,0 +1,154 @@
+"""Methods that change the generator for each person: drawn once, resumed, timed, or left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+from tests.imaging import tiny_models
+from zipp_dagster.zipbench.config import MethodSettings
+from zipp_dagster.zipbench.methods.base import Drawn, NotHere, PastPicture
+from zipp_dagster.zipbench.methods.drawing import draw_personal, with_image_step
+from zipp_dagster.zipbench.methods.drum import caption_groups
+
+METHODS = ("fabric", "viper", "drum", "lora")
+OPTIONS = MethodSettings(lora_steps=2, drum_steps=2)
+STYLES = ("neon colors, watercolor", "muted gray tones, oil painting", "pastel colors, ink drawing")
+SUBJECTS = (
+    "a cat",
+    "an owl",
+    "a boat",
+    "a castle",
+    "a fox",
+    "a tree",
+    "a car",
+    "a horse",
+    "a fish",
+)
+TITLES = [f"{subject}, {style}" for subject in SUBJECTS for style in STYLES]
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A tiny pipeline of Stable Diffusion's class, two people's pictures, and `draw(folder)`."""
+    from zipp_dagster.imaging.config import ImagingSettings
+    from zipp_dagster.imaging.image_files import ImageRequest, encode_png
+    from zipp_dagster.imaging.pipelines import load_pipeline
+
+    settings = ImagingSettings(device="cpu", dtype="float32", steps=2, image_size=16, batch_size=2)
+    model = tiny_models.tiny_sd(tmp_path_factory.mktemp("sd") / "model")
+    loaded = load_pipeline(model, None, settings)
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3)).astype(np.uint8)
+    histories = {
+        user: [
+            PastPicture(TITLES[3 * n + user], encode_png(pixels[3 * user + n])) for n in range(3)
+        ]
+        for user in (0, 1)
+    }
+    requests = [
+        (user, ImageRequest(f"c{user}{n}", method, f"a dog {n}", 10 * user + n))
+        for method in METHODS
+        for user in (0, 1)
+        for n in (0, 1)
+    ]
+
+    def draw(folder, pairs=None, people=histories, existing=(), options=OPTIONS, pipeline=loaded):
+        for name in ("out", "scratch"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        return draw_personal(
+            requests if pairs is None else pairs,
+            people,
+            TITLES,
+            pipeline,
+            settings,
+            options,
+            folder / "out",
+            folder / "scratch",
+            existing=existing,
+        )
+
+    draw.requests, draw.histories, draw.loaded = requests, histories, loaded
+    return draw
+
+
+def images(summary) -> dict[tuple[str, str], bytes]:
+    rows = parquet.read_table(summary.files).to_pylist()
+    return {(row["case_id"], row["method"]): row["image"] for row in rows}
+
+
+def test_every_method_draws_its_people_s_cases_and_says_what_a_person_cost(studio, tmp_path):
+    done = studio(tmp_path)
+    assert with_image_step(["no_persona", *METHODS]) == set(METHODS)
+    assert (done.requests, done.drawn, done.reused, done.left_out) == (16, 16, 0, {})
+    found = images(done)
+    assert len(found) == 16 and len({found["c00", method] for method in METHODS}) == 4
+    costs = done.cost_table().to_pylist()
+    assert len(costs) == 8 and all(row["images"] == 2 and row["draw_seconds"] > 0 for row in costs)
+    assert all(row["fit_seconds"] > 0 for row in costs if row["method"] == "lora")
+    assert done.per_method()["lora"]["people"] == 2 and done.prepare_seconds["drum"] > 0
+
+
+def test_pictures_are_drawn_once_and_again_only_where_the_history_or_an_option_changed(
+    studio, tmp_path
+):
+    lora = [pair for pair in studio.requests if pair[1].method == "lora"]
+    first = studio(tmp_path / "a", lora)
+    again = studio(tmp_path / "b", lora, existing=first.files)
+    assert (again.drawn, again.reused) == (0, 4) and images(again) == images(first)
+    killed = studio(tmp_path / "a", lora)  # the scratch folder is that of the killed run
+    assert (killed.drawn, killed.reused) == (0, 4)
+    other = studio.histories | {1: studio.histories[1][:2]}
+    changed = studio(tmp_path / "c", lora, people=other, existing=first.files)
+    assert (changed.drawn, changed.reused) == (2, 2)
+    longer = MethodSettings(lora_steps=3, drum_steps=2)
+    assert studio(tmp_path / "d", lora, existing=first.files, options=longer).drawn == 4
+
+
+def test_a_person_without_a_recurring_style_gets_the_bare_generator_s_picture_from_viper(
+    studio, tmp_path
+):
+    from zipp_dagster.imaging.checks import pixels_of
+    from zipp_dagster.imaging.config import ImagingSettings
+    from zipp_dagster.imaging.generation import draw
+
+    viper = [pair for pair in studio.requests if pair[1].method == "viper"]
+    plain = {user: [PastPicture("a cat", b"")] * 3 for user in (0, 1)}
+    found = images(studio(tmp_path, viper, people=plain))
+    settings = ImagingSettings(device="cpu", dtype="float32", steps=2, image_size=16)
+    bare = draw(studio.loaded, ["a dog 0", "a dog 1"], [0, 1], settings)
+    assert (pixels_of(found["c00", "viper"]) == bare[0]).all()
+
+
+def test_a_method_that_this_generator_cannot_serve_is_left_out_with_the_reason(
+    studio, tmp_path, monkeypatch
+):
+    from zipp_dagster.zipbench import registry
+
+    class Never:
+        def version(self, options):
+            return "1"
+
+        def prepare(self, pipeline, titles, options):
+            raise NotHere("it changes a U-Net, and FluxPipeline has none")
+
+        def draw(self, context) -> Drawn:
+            raise AssertionError("prepare said no")
+
+    lora = registry.METHODS["lora"]
+    monkeypatch.setitem(
+        registry.METHODS, "lora", lora.__class__(**lora.__dict__ | {"image": Never()})
+    )
+    some = [pair for pair in studio.requests if pair[1].method in ("fabric", "lora")]
+    done = studio(tmp_path, some)
+    assert done.left_out == {"lora": "it changes a U-Net, and FluxPipeline has none"}
+    assert {method for _, method in images(done)} == {"fabric"}
+
+
+def test_drum_s_captions_pair_several_subjects_with_one_style():
+    groups = caption_groups(TITLES)
+    assert len(groups) == 3 and all(len(set(group)) == 8 for group in groups)
+    for group in groups:
+        assert len({caption.split(", ", 1)[1] for caption in group}) == 1
+        assert {caption.split(", ", 1)[0] for caption in group} <= set(SUBJECTS)
+    assert caption_groups(["a cat", "a dog"]) == []

@@ -1,0 +1,79 @@
+"""Image steps of `imaging.personal`: a method that is fitted to each person, then draws for them.
+
+What is common to them; each method is a file of its own beside this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zipp_dagster.zipbench.config import MethodSettings
+from zipp_dagster.zipbench.methods.base import Drawn, ImageContext, NotHere, PastPicture
+
+if TYPE_CHECKING:
+    from zipp_dagster.imaging.personal.base import History, PersonalMethod
+
+PACKAGE = "zipp_dagster.imaging.personal"
+
+
+@dataclass(frozen=True)
+class Personal:
+    """An image step for one module of `imaging.personal`.
+
+    `make` builds the method from the settings and what `train` gave; `options` names the settings
+    that matter to it; `needs` is a library that must be installed.
+    """
+
+    module: str
+    make: Callable[[MethodSettings, Any], PersonalMethod]
+    options: tuple[str, ...] = ()
+    train: Callable[[Any, Sequence[str], MethodSettings], Any] | None = None
+    history: Callable[[Sequence[PastPicture]], History] | None = None
+    needs: str = "torch"
+
+    def unavailable(self) -> str | None:
+        """A reason where the library is missing."""
+        return None if find_spec(self.needs) else f"it needs the package {self.needs}"
+
+    def version(self, options: MethodSettings) -> str:
+        """Hash of the method's own code and settings."""
+        digest = hashlib.sha256()
+        for name in (f"{PACKAGE}.base", f"{PACKAGE}.{self.module}"):
+            found = find_spec(name)
+            assert found is not None and found.origin is not None, name
+            digest.update(Path(found.origin).read_bytes())
+        for name in self.options:
+            digest.update(f"{name}={getattr(options, name)};".encode())
+        return digest.hexdigest()[:16]
+
+    def prepare(self, pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:
+        """What `train` learns once for everybody."""
+        return self.train(pipeline, titles, options) if self.train else None
+
+    def draw(self, context: ImageContext) -> Drawn:
+        """Fits the person, then draws; NotHere for a generator of another class."""
+        base = import_module(f"{PACKAGE}.base")
+        method = self.make(context.options, context.prepared)
+        history = (self.history or plain_history)(context.history)
+        loaded, settings = context.pipeline, context.settings
+        if not hasattr(loaded.pipeline, "unet"):
+            raise NotHere(f"it changes a U-Net, and {type(loaded.pipeline).__name__} has none")
+        if not history.liked_prompts:
+            pixels = base.draw_batches(loaded, context.prompts, context.seeds, settings)
+            return Drawn(pixels)
+        fitted = method.fit(loaded, history, settings)
+        pixels = method.draw(loaded, fitted, context.prompts, context.seeds, settings)
+        return Drawn(pixels, fitted.seconds, fitted.cpu_seconds)
+
+
+def plain_history(past: Sequence[PastPicture]) -> History:
+    """Everything that a person posted counts as liked; Reddit shows no dislikes."""
+    from zipp_dagster.imaging.personal.base import History
+
+    return History([p.image for p in past], [p.prompt for p in past])
