@@ -45,10 +45,12 @@ def benchmark_prompts(inputs: Inputs, out: Draft, settings: PersonaSettings) -> 
     import pyarrow.parquet as parquet
 
     from zipp_dagster.persona.prompts import benchmark_cases
+    from zipp_dagster.zipbench.development import BENCHMARK, split_of_holdout
 
-    table, report = benchmark_cases(
-        inputs["benchmark_holdout"].files(), inputs["personas"].files(), settings.seed
+    holdout = split_of_holdout(
+        inputs["benchmark_holdout"].files(), BENCHMARK, out.scratch / "benchmark.parquet"
     )
+    table, report = benchmark_cases([holdout], inputs["personas"].files(), settings.seed)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     return Summary(rows=table.num_rows, metadata=dict(report.__dict__))
 

@@ -105,13 +105,23 @@ histories AS (
 ),
 
 selected AS (
-    SELECT complete.user_id
+    SELECT
+        complete.user_id,
+        -- The benchmark's people come first: how many there are for development changes none of them.
+        CASE
+            WHEN
+                row_number() OVER (
+                    ORDER BY hash(complete.user_id, getvariable('seed')), complete.user_id
+                ) <= getvariable('benchmark_users')
+                THEN 'benchmark'
+            ELSE 'development'
+        END AS split
     FROM complete
     LEFT JOIN histories ON histories.user_id = complete.user_id
     WHERE coalesce(histories.remaining, 0) >= getvariable('min_history_posts')
     QUALIFY row_number() OVER (
         ORDER BY hash(complete.user_id, getvariable('seed')), complete.user_id
-    ) <= getvariable('benchmark_users')
+    ) <= getvariable('benchmark_users') + getvariable('development_users')
 )
 
 SELECT
@@ -121,7 +131,8 @@ SELECT
     latest.title,
     latest.created_at,
     latest.sha256,
-    CAST(latest.position AS INTEGER) AS position
+    CAST(latest.position AS INTEGER) AS position,
+    selected.split
 FROM latest
-SEMI JOIN selected ON selected.user_id = latest.user_id
+INNER JOIN selected ON selected.user_id = latest.user_id
 ORDER BY latest.user_id, latest.position

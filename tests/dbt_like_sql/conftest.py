@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "dbt_like_sql"
 VARIABLES: dict[str, object] = {
     "benchmark_users": 10,
+    "development_users": 0,
     "holdout_posts": 1,
     "min_history_posts": 1,
     "min_comments": 1,

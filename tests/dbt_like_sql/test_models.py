@@ -86,6 +86,21 @@ def test_the_holdout_is_the_same_whatever_the_order_of_the_input(build, picture)
     assert one != build(comments=comments, submissions=posts, **options | {"seed": 8})(query)
 
 
+def test_people_for_development_are_held_out_beside_the_benchmark_s_and_change_none_of_them(
+    build, picture
+):
+    posts = [picture(f"p{n}", f"title number {n}", 1 + n // 8, user_id=n % 8) for n in range(24)]
+    comments = [{"user_id": user} for user in range(8)]
+    query = "SELECT user_id, post_id FROM benchmark_holdout"
+    alone = build(comments=comments, submissions=posts, benchmark_users=3)(query)
+    run = build(comments=comments, submissions=posts, benchmark_users=3, development_users=4)
+    assert run(f"{query} WHERE split = 'benchmark'") == alone and len(alone) == 3
+    development = run(f"{query} WHERE split = 'development'")
+    assert len(development) == 4 and not {u for u, _ in alone} & {u for u, _ in development}
+    visible = ids(run("SELECT post_id FROM image_posts"))
+    assert not {post for _, post in alone + development} & set(visible)
+
+
 def test_users_without_enough_posts_comments_or_history_are_no_benchmark_users(build, picture):
     def posts(user, *titles):
         return [picture(f"u{user}p{n}", t, n + 1, user_id=user) for n, t in enumerate(titles)]

@@ -16,6 +16,12 @@ class ZipbenchSettings(Section):
     users: int = Field(
         default=100, ge=1, description="Benchmark users, selected by hash(user_id, seed)."
     )
+    development_users: int = Field(
+        default=100,
+        ge=0,
+        description="Further users, held out likewise, by whom candidate models are compared with "
+        "champions; the benchmark never reports them.",
+    )
     holdout_posts: int = Field(
         default=2,
         ge=1,
