@@ -71,38 +71,46 @@ def subjects_kept(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="imaging",
     kinds={"python"},
     owner=OWNER,
-    inputs=["benchmark_prompts", "personas", "image_posts", "diffusion_model"],
+    inputs=[
+        "benchmark_prompts",
+        "personas",
+        "image_posts",
+        "champion_rewriter",
+        "champion_diffusion_model",
+    ],
     checks=[subjects_kept],
     pool="llm",
 )
 def rewritten_prompts(
     inputs: Inputs,
     out: Draft,
-    settings: PersonaSettings,
     methods: MethodSettings,
     platform: Platform,
     progress: Progress,
 ) -> Summary:
     """Each base prompt rewritten by every registered method: nobody's persona, the own one, another's.
 
-    The mismatched method uses another person's persona: what the own persona must beat. The registry
-    is `zipp_dagster/zipbench/registry.py`.
+    The champion rewriter writes them. The mismatched method uses another person's persona: what the
+    own persona must beat. The registry is `zipp_dagster/zipbench/registry.py`.
     """
     import pyarrow.parquet as parquet
 
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.rewriter import settings_of_rewriter
     from zipp_dagster.zipbench.methods.base import PromptContext
     from zipp_dagster.zipbench.methods.run import write_prompts
 
+    champion = inputs["champion_rewriter"].directory
+    settings = settings_of_rewriter(champion, platform.settings.persona)
     context = PromptContext(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
         inputs["image_posts"].table().select(["user_id", "post_id", "title", "created_at"]),
         load_language_model(settings.language_model, platform.home),
         settings,
-        count_tokens=token_counter(inputs["diffusion_model"].directory),
+        count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
     )
     table, report = write_prompts(context, methods.run, progress)
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
@@ -136,7 +144,7 @@ def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="imaging",
     kinds={"diffusers", "parquet"},
     owner=OWNER,
-    inputs=["rewritten_prompts", "diffusion_model", "sample_world"],
+    inputs=["rewritten_prompts", "champion_diffusion_model", "sample_world"],
     optional=["sample_world"],
     checks=[images_valid],
     pool="gpu",
@@ -157,7 +165,7 @@ def generated_images(
     from zipp_dagster.platform.previews import contact_sheet
     from zipp_dagster.zipbench.methods.run import frozen_generator_only
 
-    stored = stored_model(inputs["diffusion_model"].directory)
+    stored = stored_model(inputs["champion_diffusion_model"].directory)
     loaded = load_pipeline(stored.model, stored.revision, settings)
     frozen_generator_only(row["method"] for row in inputs["rewritten_prompts"].rows())
     requests = [
