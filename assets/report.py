@@ -235,6 +235,26 @@ def show_report(platform: Platform, version: Version) -> None:
         (folder / f".{name}").replace(folder / name)
 
 
+@check("current_inputs", blocking=False)
+def current_inputs(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOutcome:
+    """Nothing that the report is made from was made from something that is no longer current."""
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.staleness import staleness
+
+    entries = catalogue()
+    above = entries.upstream("zipbench_report") - {"zipbench_report"}
+    by_content = {name for name, entry in entries.items() if entry.version_by_content}
+    found = [o for o in staleness(platform.lake, by_content).outdated if o.asset in above]
+    said = "; ".join(outdated.sentence for outdated in found[:5])
+    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    return CheckOutcome(
+        not found,
+        f"{said}{more}: `zipp run` makes it again" if found else "all inputs are current",
+        {"outdated": len(found)},
+        severity="warn",
+    )
+
+
 @artifact(
     group="zipbench",
     kinds={"html"},
@@ -272,7 +292,7 @@ def show_report(platform: Platform, version: Version) -> None:
         "llm_ablation",
         "pluralism_scores",
     ],
-    checks=[report_complete],
+    checks=[report_complete, current_inputs],
     after_publish=show_report,
 )
 def zipbench_report(
