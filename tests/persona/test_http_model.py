@@ -49,7 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(step, str) and step.startswith("refuse "):
             self.send_response(int(step.split()[1]))
             self.end_headers()
-            self.wfile.write(f"{' ' * 400} wrong: {self.headers['Authorization']}".encode())
+            said = {"error": {"message": f"wrong: {self.headers['Authorization']}"}}
+            self.wfile.write(json.dumps(said).encode())
             return
         if step == "hang":
             time.sleep(1)
