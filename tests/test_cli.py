@@ -265,3 +265,24 @@ def test_lineage_is_written_as_a_page_and_as_openlineage_events(home, publish, t
     assert "2 events" in call("lineage", "export", "--out", str(events)).output
     jobs = [json.loads(line)["job"]["name"] for line in events.read_text().splitlines()]
     assert jobs == ["erasures", "comments"]
+
+
+def test_prune_keeps_partial_work_that_the_next_run_goes_on_with(home):
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.materialise import expect
+    from zipp_dagster.runner import local_platform
+
+    entries = catalogue()
+    wanted = expect(entries["sample_world"], None, local_platform(), entries).data_version[:16]
+    folders = [
+        home / "lake" / ".scratch" / asset / "_" / key
+        for asset, key in (("sample_world", wanted), ("sample_world", "of-other-settings"),
+                           ("no_such_asset", "x"), ("erasures", "not-the-current-one"))
+    ]  # fmt: skip
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "half.txt").write_text("half")
+    call("prune", "--dry-run")
+    assert all(folder.exists() for folder in folders)
+    call("prune")
+    assert [folder.exists() for folder in folders] == [True, False, False, False]

@@ -8,9 +8,13 @@ import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from zipp_dagster.platform.catalogue import Platform
+    from zipp_dagster.platform.lake import UsefulWork
 
 
 @click.command()
@@ -20,7 +24,8 @@ def prune(dry_run: bool, as_json: bool) -> None:
     """Remove old versions from the lake, their history, and what killed runs left behind.
 
     Keeps what is current, what current versions were made from, what a model alias points to, and
-    the newest `lake.keep_versions` of each asset partition. Dagster's runs and ticks and MLflow's
+    the newest `lake.keep_versions` of each asset partition. Partial work of killed runs stays for a
+    day where the next run would go on with it. Dagster's runs and ticks and MLflow's
     runs go after `lake.keep_days`, but not those of kept versions or registered models.
     """
     from zipp_dagster.console import human_size
@@ -37,7 +42,7 @@ def prune(dry_run: bool, as_json: bool) -> None:
         sizes[f"{entry.asset}/{entry.id}"] = entry.manifest.size
     kept = kept_versions(platform.lake, {version.id for version in going})
     if not dry_run:
-        platform.lake.prune(keep, protected)
+        platform.lake.prune(keep, protected, useful=_goes_on(platform))
     with open_instance(platform.home) as instance:
         history = forget_history(instance, kept, days, dry_run=dry_run)
     before = datetime.now(UTC) - timedelta(days=days)
@@ -61,6 +66,26 @@ def prune(dry_run: bool, as_json: bool) -> None:
         f"older than {days} days: {len(history.runs)} runs and {history.ticks} ticks of Dagster, "
         f"{len(tracked)} runs of MLflow {verb}"
     )
+
+
+def _goes_on(platform: Platform) -> UsefulWork:
+    """Whether the next run with these settings would go on with what a killed one left."""
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.materialise import expect
+    from zipp_dagster.platform.versions import LakeError
+
+    entries = catalogue()
+
+    def useful(asset: str, partition: str | None, key: str) -> bool:
+        if asset not in entries:
+            return False
+        try:
+            expected = expect(entries[asset], partition, platform, entries)
+        except LakeError:  # an input is missing: nobody can tell
+            return True
+        return expected.data_version.startswith(key)
+
+    return useful
 
 
 @click.command()
