@@ -23,6 +23,8 @@ PARTS = {
 }
 """Part of the report → the asset that it is a table of."""
 
+DECISIONS = ("promotion_decision", "diffusion_decision", "rewriter_decision")
+
 
 def report_data(
     inputs: Inputs, platform: Platform, settings: ZipbenchSettings, references: dict[str, bytes]
@@ -69,7 +71,7 @@ def report_data(
         cases=inputs["benchmark_cases"].version.manifest.metadata,
         not_run=inputs["rewritten_prompts"].version.manifest.metadata.get("not_run", {}),
         curves=_curves(inputs),
-        promotions=[_promotion(inputs)],
+        promotions=[_promotion(inputs, asset) for asset in DECISIONS],
         preferences=_preferences(inputs),
         leaks=leaks.counts,
         lineage=_lineage(inputs),
@@ -176,17 +178,17 @@ def _curves(inputs: Inputs) -> list[Any]:
     return curves
 
 
-def _promotion(inputs: Inputs) -> Any:
+def _promotion(inputs: Inputs, asset: str) -> Any:
     from zipp_dagster.zipbench.promotion import PromotionDecision, Verdict
     from zipp_dagster.zipbench.statistics import Interval
 
-    document = json.loads(inputs["promotion_decision"].path("decision.json").read_text())
+    document = json.loads(inputs[asset].path("decision.json").read_text())
     verdicts = tuple(
         Verdict(**{**entry, "gain": Interval(**entry["gain"])}) for entry in document["verdicts"]
     )
     return PromotionDecision(
         document["outcome"],
-        document["candidate"],
+        f"{document['model']}: {document['candidate']}",
         document["opponent"],
         tuple(document["reasons"]),
         verdicts,
@@ -277,7 +279,7 @@ def current_inputs(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOut
         "judge_preferences",
         "human_preferences",
         "persona_quality",
-        "promotion_decision",
+        *DECISIONS,
         "image_posts",
         "benchmark_holdout",
         "sample_world",
