@@ -120,9 +120,14 @@ def compare_on_development(
 
 
 def _same_files(one: Version, other: Version) -> bool:
-    return {(f.path, f.sha256) for f in one.manifest.files} == {
-        (f.path, f.sha256) for f in other.manifest.files
-    }
+    """Whether both are the same model, wherever it was taken from."""
+    from zipp_dagster.imaging.stored_models import SOURCE
+
+    files = [
+        {(f.path, f.sha256) for f in version.manifest.files if f.path != SOURCE}
+        for version in (one, other)
+    ]
+    return files[0] == files[1]
 
 
 def _scores(

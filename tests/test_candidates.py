@@ -167,6 +167,20 @@ def test_a_broken_generator_is_kept_from_promotion_with_the_reason(make, untrain
     assert platform.registry.rollback(GENERATOR, who="ann", why="again").version == 2
 
 
+def test_a_copy_of_the_champion_is_no_rival_and_nothing_is_drawn(make, tmp_path, monkeypatch):
+    import shutil
+
+    platform = make(GENERATOR_ASSETS)
+    kept = platform.lake.current("diffusion_model").directory / "model"
+    shutil.copytree(kept, tmp_path / "copy")
+    monkeypatch.setattr(candidates, "drawn_prompts", nothing_drawn)
+    platform = make(GENERATOR_ASSETS, ZIPP_IMAGING__MODEL=tmp_path / "copy")
+    assert decision(platform, "diffusion_decision")["reasons"] == [
+        "its files are the champion's own"
+    ]
+    assert aliases(platform, GENERATOR) == {CHAMPION: 1}
+
+
 def test_a_generator_whose_files_cannot_be_loaded_is_kept_from_promotion(make, untrained, tmp_path):
     import shutil
 
