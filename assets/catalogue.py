@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from assets import (
+    candidates,
     encoder,
     encoder_evaluation,
     evaluation,
@@ -45,6 +46,7 @@ STAGES = (
     studies,
     gallery,
     promotion,
+    candidates,
     report,
 )
 

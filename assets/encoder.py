@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from assets.champions import fingerprint_of, take_over
 from zipp_dagster.encoder.config import EncoderSettings
-from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
+from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.registry import CHAMPION, Registry
 from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.progress import Progress
 
@@ -88,44 +88,22 @@ def images_of(inputs: Inputs) -> Any:
     return inputs["image_embeddings"].table() if inputs.available("image_embeddings") else None
 
 
-def champion_fingerprint(platform: Platform, partition: str | None) -> str:
-    """The lake version that the champion alias points to."""
-    champion = platform.registry.by_alias(MODEL, CHAMPION)
-    return champion.lake_version if champion else "none"
-
-
 @artifact(
     group="encoder",
     kinds={"safetensors", "mlflow"},
     owner=OWNER,
     inputs=["promotion_decision"],
     checks=[weights_finite],
-    external_state=champion_fingerprint,
+    external_state=fingerprint_of(MODEL),
+    version_by_content=True,
 )
-def champion_encoder(out: Draft, platform: Platform, registry: Registry) -> Summary:
+def champion_encoder(out: Draft, platform: Platform) -> Summary:
     """The encoder that everything downstream uses: where the `champion` alias in MLflow points.
 
-    Promotion and rollback move the alias; this asset then becomes stale, and with it whatever was
-    made by the champion before.
+    A candidate that is kept changes nothing; promotion and rollback move the alias, make this asset
+    stale, and with it whatever was made by the champion before.
     """
-    import shutil
-
-    champion = registry.by_alias(MODEL, CHAMPION)
-    if champion is None:
-        raise Skip(f"no version of {MODEL} is champion: see promotion_decision for the reasons")
-    source = platform.lake.version(champion.asset, champion.lake_version)
-    for entry in source.manifest.files:
-        target = out.path(entry.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source.directory / entry.path, target)
-    return Summary(
-        metadata={
-            "model": MODEL,
-            "model_version": champion.version,
-            "lake_version": champion.lake_version,
-            "mlflow_run": champion.run_id,
-        }
-    )
+    return take_over(MODEL, "promotion_decision", platform, out)
 
 
 @check("embeddings_finite")

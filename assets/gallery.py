@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zipp_dagster.imaging.config import ImagingSettings
-from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 
@@ -25,7 +25,13 @@ def grid_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="zipbench",
     kinds={"diffusers", "parquet"},
     owner=OWNER,
-    inputs=["benchmark_prompts", "personas", "diffusion_model", "sample_world"],
+    inputs=[
+        "benchmark_prompts",
+        "personas",
+        "champion_rewriter",
+        "champion_diffusion_model",
+        "sample_world",
+    ],
     optional=["sample_world"],
     checks=[grid_complete],
     pool="gpu",
@@ -33,7 +39,7 @@ def grid_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
 def gallery_images(
     inputs: Inputs,
     out: Draft,
-    persona: PersonaSettings,
+    platform: Platform,
     imaging: ImagingSettings,
     progress: Progress,
 ) -> Summary:
@@ -51,21 +57,23 @@ def gallery_images(
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.rewriter import settings_of_rewriter
     from zipp_dagster.persona.rewriting import rewrite_prompt
     from zipp_dagster.platform.previews import contact_sheet
     from zipp_dagster.zipbench.grids import SCHEMA, choose_cells
 
     personas = read_personas(inputs["personas"].files())
     cells = choose_cells(inputs["benchmark_prompts"].table(), personas)
-    model = load_language_model(persona.language_model)
-    count = token_counter(inputs["diffusion_model"].directory)
+    persona = settings_of_rewriter(inputs["champion_rewriter"].directory, platform.settings.persona)
+    model = load_language_model(persona.language_model, platform.home)
+    count = token_counter(inputs["champion_diffusion_model"].directory)
     prompts = [
         rewrite_prompt(
             cell.base_prompt, personas[cell.user_id][1], model, persona, count_tokens=count
         )[0]
         for cell in cells
     ]
-    stored = stored_model(inputs["diffusion_model"].directory)
+    stored = stored_model(inputs["champion_diffusion_model"].directory)
     drawn = generate(
         # One seed a base prompt: what differs between people is the persona alone.
         [

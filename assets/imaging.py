@@ -75,22 +75,28 @@ def subjects_kept(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="imaging",
     kinds={"python"},
     owner=OWNER,
-    inputs=["benchmark_prompts", "personas", "image_posts", "diffusion_model", "text_encoder"],
+    inputs=[
+        "benchmark_prompts",
+        "personas",
+        "image_posts",
+        "champion_rewriter",
+        "champion_diffusion_model",
+        "text_encoder",
+    ],
     checks=[subjects_kept],
     pool="llm",
 )
 def rewritten_prompts(
     inputs: Inputs,
     out: Draft,
-    settings: PersonaSettings,
     methods: MethodSettings,
     platform: Platform,
     progress: Progress,
 ) -> Summary:
     """Each base prompt rewritten by every registered method: nobody's persona, the own one, another's.
 
-    The mismatched method uses another person's persona: what the own persona must beat. The registry
-    is `zipp_dagster/zipbench/registry.py`.
+    The champion rewriter writes them. The mismatched method uses another person's persona: what the
+    own persona must beat. The registry is `zipp_dagster/zipbench/registry.py`.
     """
     import pyarrow.parquet as parquet
 
@@ -99,9 +105,12 @@ def rewritten_prompts(
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.language_models import load_language_model
     from zipp_dagster.persona.personas import read_personas
+    from zipp_dagster.persona.rewriter import settings_of_rewriter
     from zipp_dagster.zipbench.methods.base import PromptContext
     from zipp_dagster.zipbench.methods.run import write_prompts
 
+    champion = inputs["champion_rewriter"].directory
+    settings = settings_of_rewriter(champion, platform.settings.persona)
     encoder = stored_model(inputs["text_encoder"].directory)
     context = PromptContext(
         inputs["benchmark_prompts"].table(),
@@ -109,7 +118,7 @@ def rewritten_prompts(
         inputs["image_posts"].table().select(HISTORY_COLUMNS),
         load_language_model(settings.language_model, platform.home),
         settings,
-        count_tokens=token_counter(inputs["diffusion_model"].directory),
+        count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
         embed=load_text_encoder(encoder.model, encoder.revision).embed,
         personal_users=methods.personal_users,
     )
@@ -161,7 +170,7 @@ def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
         "benchmark_prompts",
         "image_posts",
         "media",
-        "diffusion_model",
+        "champion_diffusion_model",
         "sample_world",
     ],
     optional=["media", "sample_world"],
@@ -195,7 +204,7 @@ def generated_images(
     from zipp_dagster.platform.previews import contact_sheet
     from zipp_dagster.zipbench.methods.drawing import draw_personal, with_image_step
 
-    stored = stored_model(inputs["diffusion_model"].directory)
+    stored = stored_model(inputs["champion_diffusion_model"].directory)
     loaded = load_pipeline(stored.model, stored.revision, settings)
     requests = [
         ImageRequest(

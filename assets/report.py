@@ -23,6 +23,8 @@ PARTS = {
 }
 """Part of the report → the asset that it is a table of."""
 
+DECISIONS = ("promotion_decision", "diffusion_decision", "rewriter_decision")
+
 
 def report_data(
     inputs: Inputs, platform: Platform, settings: ZipbenchSettings, references: dict[str, bytes]
@@ -69,7 +71,7 @@ def report_data(
         cases=inputs["benchmark_cases"].version.manifest.metadata,
         not_run=inputs["rewritten_prompts"].version.manifest.metadata.get("not_run", {}),
         curves=_curves(inputs),
-        promotions=[_promotion(inputs)],
+        promotions=[_promotion(inputs, asset) for asset in DECISIONS],
         preferences=_preferences(inputs),
         leaks=leaks.counts,
         lineage=_lineage(inputs),
@@ -176,17 +178,17 @@ def _curves(inputs: Inputs) -> list[Any]:
     return curves
 
 
-def _promotion(inputs: Inputs) -> Any:
+def _promotion(inputs: Inputs, asset: str) -> Any:
     from zipp_dagster.zipbench.promotion import PromotionDecision, Verdict
     from zipp_dagster.zipbench.statistics import Interval
 
-    document = json.loads(inputs["promotion_decision"].path("decision.json").read_text())
+    document = json.loads(inputs[asset].path("decision.json").read_text())
     verdicts = tuple(
         Verdict(**{**entry, "gain": Interval(**entry["gain"])}) for entry in document["verdicts"]
     )
     return PromotionDecision(
         document["outcome"],
-        document["candidate"],
+        f"{document['model']}: {document['candidate']}",
         document["opponent"],
         tuple(document["reasons"]),
         verdicts,
@@ -235,6 +237,26 @@ def show_report(platform: Platform, version: Version) -> None:
         (folder / f".{name}").replace(folder / name)
 
 
+@check("current_inputs", blocking=False)
+def current_inputs(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOutcome:
+    """Nothing that the report is made from was made from something that is no longer current."""
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.staleness import staleness
+
+    entries = catalogue()
+    above = entries.upstream("zipbench_report") - {"zipbench_report"}
+    by_content = {name for name, entry in entries.items() if entry.version_by_content}
+    found = [o for o in staleness(platform.lake, by_content).outdated if o.asset in above]
+    said = "; ".join(outdated.sentence for outdated in found[:5])
+    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    return CheckOutcome(
+        not found,
+        f"{said}{more}: `zipp run` makes it again" if found else "all inputs are current",
+        {"outdated": len(found)},
+        severity="warn",
+    )
+
+
 @artifact(
     group="zipbench",
     kinds={"html"},
@@ -257,7 +279,7 @@ def show_report(platform: Platform, version: Version) -> None:
         "judge_preferences",
         "human_preferences",
         "persona_quality",
-        "promotion_decision",
+        *DECISIONS,
         "image_posts",
         "benchmark_holdout",
         "sample_world",
@@ -272,7 +294,7 @@ def show_report(platform: Platform, version: Version) -> None:
         "llm_ablation",
         "pluralism_scores",
     ],
-    checks=[report_complete],
+    checks=[report_complete, current_inputs],
     after_publish=show_report,
 )
 def zipbench_report(

@@ -154,6 +154,22 @@ def test_the_plan_names_a_given_month(home):
     ]
 
 
+def test_the_plan_says_how_much_time_disk_and_tokens_it_took_before(home, publish, monkeypatch):
+    costs = [{"prompt_tokens": 2_000_000, "completion_tokens": 500_000}]
+    publish("rewritten_prompts", "x" * 3000, seconds=90.0, metadata={"costs": costs})
+    plan = ("run", "--plan", "--select", "rewritten_prompts,personas")
+    said = " ".join(call(*plan).output.split())
+    assert "2 of 2 would run, about 90 s and 2.9 KiB of disk" in said
+    assert "1 never ran here: not counted" in said and "tokens" not in said
+    for name, value in {"KIND": "http", "MODEL": "m", "PRICE_IN": "1.5", "PRICE_OUT": "4"}.items():
+        monkeypatch.setenv(f"ZIPP_PERSONA__LANGUAGE_MODEL__{name}", value)
+    from zipp_dagster.settings import settings
+
+    settings.cache_clear()
+    said = " ".join(call(*plan).output.split())
+    assert "2,500,000 tokens of m (5.00 in the currency of the prices)" in said
+
+
 def test_the_plan_for_a_person_says_how_many_would_run(home):
     assert "2 of 2 would run" in call("run", "--plan", "--select", "+comments").output
 
@@ -249,3 +265,24 @@ def test_lineage_is_written_as_a_page_and_as_openlineage_events(home, publish, t
     assert "2 events" in call("lineage", "export", "--out", str(events)).output
     jobs = [json.loads(line)["job"]["name"] for line in events.read_text().splitlines()]
     assert jobs == ["erasures", "comments"]
+
+
+def test_prune_keeps_partial_work_that_the_next_run_goes_on_with(home):
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.materialise import expect
+    from zipp_dagster.runner import local_platform
+
+    entries = catalogue()
+    wanted = expect(entries["sample_world"], None, local_platform(), entries).data_version[:16]
+    folders = [
+        home / "lake" / ".scratch" / asset / "_" / key
+        for asset, key in (("sample_world", wanted), ("sample_world", "of-other-settings"),
+                           ("no_such_asset", "x"), ("erasures", "not-the-current-one"))
+    ]  # fmt: skip
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "half.txt").write_text("half")
+    call("prune", "--dry-run")
+    assert all(folder.exists() for folder in folders)
+    call("prune")
+    assert [folder.exists() for folder in folders] == [True, False, False, False]

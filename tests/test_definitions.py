@@ -87,7 +87,11 @@ def test_jobs_schedule_and_sensors_exist():
     jobs = {job.name for job in repository.get_all_jobs()}
     groups = {artifact.group for artifact in catalogue().values()}
     assert {"full_pipeline", "ingest_month", *(f"{group}_job" for group in groups)} <= jobs
-    assert {s.name for s in repository.schedule_defs} == {"monthly_refresh", "weekly_zipbench"}
+    assert {s.name for s in repository.schedule_defs} == {
+        "daily_erasures",
+        "monthly_refresh",
+        "weekly_zipbench",
+    }
     assert {s.name for s in repository.sensor_defs} == {
         "champion_moved",
         "declarative_automation",

@@ -103,8 +103,10 @@ def test_the_first_run_makes_every_selected_asset(ingested):
 def test_every_run_is_in_the_dagster_instance_with_lineage_and_checks(ingested):
     import dagster as dg
 
+    from zipp_dagster.operation.instance import open_instance
+
     _, lake, result, _ = ingested
-    instance = dg.DagsterInstance.get()
+    instance = open_instance(lake.root.parent)
     assert {instance.get_run_by_id(run).status.value for run in result.runs} == {"SUCCESS"}
     event = instance.get_latest_materialization_event(dg.AssetKey("interactions"))
     metadata = event.asset_materialization.metadata

@@ -7,12 +7,14 @@ import dagster as dg
 
 from zipp_dagster.operation.champions import champion_sensor, promote_model, roll_back_model
 from zipp_dagster.operation.dump_folder import dump_folder_sensor
+from zipp_dagster.operation.erasures import carry_out_erasures, erasure_schedule
 from zipp_dagster.operation.notifications import notification_sensors
 from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.config import OperationSettings
 from zipp_dagster.platform.dagster_assets import MONTHS
 
 FULL_PIPELINE = "full_pipeline"
+DRAWING_CHAMPIONS = ("champion_rewriter", "champion_diffusion_model")
 
 
 def automation(catalogue: Catalogue, settings: OperationSettings) -> dg.Definitions:
@@ -35,20 +37,22 @@ def automation(catalogue: Catalogue, settings: OperationSettings) -> dg.Definiti
     )
     benchmark = dg.define_asset_job(
         "zipbench",
-        selection=dg.AssetSelection.assets("benchmark_prompts").downstream(),
+        selection=dg.AssetSelection.assets("benchmark_prompts", *DRAWING_CHAMPIONS).downstream(),
         description="The benchmark of the current champions: prompts, images, scores, report.",
     )
     follow = dg.define_asset_job(
         "follow_champion",
-        selection=dg.AssetSelection.assets("champion_encoder").downstream(),
-        description="What is made by the champion encoder: embeddings, personas, the benchmark.",
+        selection=dg.AssetSelection.assets("champion_encoder", *DRAWING_CHAMPIONS).downstream(),
+        description="What is made by the champions: embeddings, personas, prompts, pictures, the benchmark.",
     )
-    whole: list[Any] = [full_pipeline, ingest, benchmark, follow, promote_model, roll_back_model]
+    moves: list[Any] = [promote_model, roll_back_model]
+    whole: list[Any] = [full_pipeline, ingest, benchmark, follow, *moves, carry_out_erasures]
     return dg.Definitions(
         jobs=whole + _group_jobs(catalogue),
         schedules=[
             _monthly(full_pipeline, settings.monthly_cron, schedules_are),
             _weekly(benchmark, settings.benchmark_cron, schedules_are),
+            erasure_schedule(settings.erasure_cron, schedules_are),
         ],
         sensors=[
             dump_folder_sensor(ingest, sensors_are),

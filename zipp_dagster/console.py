@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -89,23 +90,54 @@ class RunConsole:
         self.console.print(str(error), markup=False)
 
 
-def show_plan(steps: Sequence[Step]) -> None:
-    """What would run, why, and roughly how long."""
+def show_plan(steps: Sequence[Step], free: int, price: TokenPrice | None = None) -> None:
+    """What would run, why, and roughly how long, on how much disk and at what cost.
+
+    `free` is the disk's, in bytes; `price` that of the language model's tokens, None where it costs
+    nothing.
+    """
     table = Table(box=None, pad_edge=False)
-    for column in ("asset", "state", "why", "about"):
+    for column in ("asset", "state", "why", "about", "disk"):
         table.add_column(column)
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
     todo = [step for step in steps if step.state != "fresh"]
     for step in todo:
         seconds = "" if step.seconds is None else f"{step.seconds:.1f} s"
+        size = "" if step.size is None else human_size(step.size)
         state = f"[{colours[step.state]}]{step.state}[/]"
-        table.add_row(step.name, state, step.reason, seconds)
+        table.add_row(step.name, state, step.reason, seconds, size)
     if todo:
         out.print(table)
-    known = sum(step.seconds or 0 for step in todo)
-    out.print(
-        f"{len(todo)} of {len(steps)} would run" + (f", about {known:.0f} s" if known else "")
-    )
+    out.print(f"{len(todo)} of {len(steps)} would run{_estimate(todo, free, price)}")
+
+
+def _estimate(todo: Sequence[Step], free: int, price: TokenPrice | None) -> str:
+    """What the steps took when they ran last, in words."""
+    if not todo:
+        return ""
+    seconds = sum(step.seconds or 0 for step in todo)
+    size = sum(step.size or 0 for step in todo)
+    known = f", about {seconds:.0f} s and {human_size(size)} of disk ({human_size(free)} free)"
+    if price is not None:
+        known += f", {price.estimate(todo)}"
+    new = sum(step.seconds is None for step in todo)
+    return known + (f"; {new} never ran here: not counted" if new else "")
+
+
+@dataclass(frozen=True)
+class TokenPrice:
+    """What a million prompt and answer tokens of a language model cost."""
+
+    model: str
+    prompt: float
+    answer: float
+
+    def estimate(self, steps: Sequence[Step]) -> str:
+        """What some steps cost when they ran last; cached answers cost less."""
+        asked = sum(step.prompt_tokens or 0 for step in steps)
+        told = sum(step.completion_tokens or 0 for step in steps)
+        cost = (asked * self.prompt + told * self.answer) / 1e6
+        return f"{asked + told:,} tokens of {self.model} ({cost:.2f} in the currency of the prices)"
 
 
 def human_size(size: int) -> str:

@@ -7,7 +7,6 @@ rest in one run. Everything shows in the Dagster UI as if it had been started th
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from assets.sources import months_in_folder
 from resources import default_resources
 from resources.settings import SettingsResource
 from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
-from zipp_dagster.operation.instance import instance_folder, set_pools
+from zipp_dagster.operation.instance import instance_folder, open_instance, set_pools
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
 from zipp_dagster.platform.locks import locked
@@ -146,9 +145,6 @@ class _Session:
         force: bool,
         lock: Path,
     ) -> None:
-        os.environ["DAGSTER_HOME"] = str(instance_folder(platform.home))
-        import dagster as dg
-
         from zipp_dagster.definitions import defs
 
         self.entries = entries
@@ -156,7 +152,7 @@ class _Session:
         self.observer = observer
         self.tags = {LOCK_TAG: str(lock)} | ({FORCE_TAG: "true"} if force else {})
         self.force = force
-        self.instance = dg.DagsterInstance.get()
+        self.instance = open_instance(platform.home)
         for dead in close_dead_runs(self.instance, lock.parent):
             platform.registry.close_runs_of(dead)
         set_pools(self.instance, platform.settings.operation.pools)

@@ -74,3 +74,48 @@ def test_the_image_installs_what_the_lock_and_the_deployment_pin():
     copied = set(re.findall(r"^COPY (\w+) \w+$", text, re.M))
     assert copied == {"zipp_dagster", "assets", "resources", "dbt_like_sql"}
     assert re.search(r"^USER zipp$", text, re.M)
+
+
+HELM = yaml.safe_load((DEPLOY / "helm-values.yaml").read_text())
+
+
+def test_the_helm_values_set_settings_that_exist_and_hold_no_secret():
+    (ours,) = HELM["dagster-user-deployments"]["deployments"]
+    fields = Settings.model_fields
+    for name in [entry["name"] for entry in ours["env"] if entry["name"].startswith("ZIPP_")]:
+        section, _, key = name.removeprefix("ZIPP_").lower().partition("__")
+        assert section in fields, name
+        assert not key or key in fields[section].annotation.model_fields, name
+    assert {entry["name"] for entry in ours["envSecrets"]} == {"zipp-settings"}
+    assert "postgresqlPassword" not in HELM["postgresql"]
+    assert HELM["generatePostgresqlPasswordSecret"] is False
+    assert HELM["global"]["postgresqlSecretName"]
+
+
+def test_on_kubernetes_nothing_is_open_by_itself_and_runs_share_the_lake():
+    assert HELM["ingress"]["enabled"] is False
+    assert HELM["dagsterWebserver"]["service"]["type"] == "ClusterIP"
+    (ours,) = HELM["dagster-user-deployments"]["deployments"]
+    assert ours["includeConfigInLaunchedRuns"]["enabled"] is True
+    mounts = {mount["name"]: mount for mount in ours["volumeMounts"]}
+    assert mounts["zipp"]["mountPath"] == "/zipp" and mounts["dumps"]["readOnly"] is True
+    assert HELM["runLauncher"]["config"]["k8sRunLauncher"].keys() <= {
+        "imagePullPolicy", "loadInclusterConfig", "failPodOnRunFailure", "resources"
+    }  # fmt: skip
+
+
+def test_compose_and_helm_say_the_same_of_queue_pools_and_retries():
+    instance = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    daemon = HELM["dagsterDaemon"]
+    queue = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
+    assert queue["maxConcurrentRuns"] == instance["concurrency"]["runs"]["max_concurrent_runs"]
+    pools = instance["concurrency"]["pools"]
+    assert HELM["concurrency"]["pools"] == {
+        "granularity": pools["granularity"],
+        "defaultLimit": pools["default_limit"],
+    }
+    assert daemon["runRetries"]["maxRetries"] == instance["run_retries"]["max_retries"]
+    assert (
+        HELM["postgresql"]["postgresqlScheme"]
+        == instance["storage"]["postgres"]["postgres_db"]["scheme"]
+    )

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -330,3 +331,60 @@ def test_the_events_of_a_step_are_forgotten_and_others_stay(place):
     assert "comments" not in steps and "submissions" in steps
     assert instance.fetch_materializations(key, limit=5).records == []
     assert len(instance.fetch_materializations(other, limit=5).records) == 1
+
+
+def test_the_nightly_job_carries_out_what_was_recorded_and_shows_the_receipt(place, somebody):
+    import dagster as dg
+
+    from resources import default_resources
+    from zipp_dagster.definitions import defs
+    from zipp_dagster.operation.instance import open_instance
+
+    repository = defs.get_repository_def()
+    schedule = repository.get_schedule_def("daily_erasures")
+    instance = open_instance(place.platform.home)
+
+    def evaluate():
+        night = datetime(2024, 3, 3, 2, tzinfo=UTC)
+        with dg.build_schedule_context(
+            instance, night, repository_def=repository, resources=default_resources()
+        ) as context:
+            return schedule.evaluate_tick(context)
+
+    def night() -> dict[str, Any]:
+        done = repository.get_job("carry_out_erasures").execute_in_process(instance=instance)
+        (output,) = [e for e in done.all_node_events if e.is_successful_output]
+        return output.step_output_data.metadata
+
+    assert "no recorded erasure waits" in evaluate().skip_message
+    assert night()["erased"].value == "nothing waits"
+    person = place.person(somebody)
+    record(place.platform, Request.of([somebody]))
+    (request,) = evaluate().run_requests
+    assert request.run_key == "erasures-2024-03-03" and "tombstones wait" in str(request.tags)
+    shown = night()
+    receipt = receipts.read(receipts.folder_of(place.platform) / f"{shown['receipt'].value}.json")
+    assert receipt.state == "complete" and shown["whole receipt"].value == receipt.to_json()
+    assert shown["versions erased"].value == len(receipt.erased_versions) > 4
+    assert place.traces(person) == [] and verify(place.platform.lake).passed
+    assert "no recorded erasure waits" in evaluate().skip_message
+
+
+def test_the_nightly_job_waits_for_runs_that_may_read_what_goes(place, somebody, monkeypatch):
+    import dagster as dg
+
+    from zipp_dagster.definitions import defs
+    from zipp_dagster.operation import erasures
+    from zipp_dagster.operation.instance import open_instance
+
+    monkeypatch.setattr(erasures, "WAITS", 1)
+    monkeypatch.setattr(erasures, "WAIT_SECONDS", 0)
+    record(place.platform, Request.of([somebody]))
+    instance = open_instance(place.platform.home)
+    instance.add_run(dg.DagsterRun("full_pipeline", status=dg.DagsterRunStatus.STARTED))
+    done = defs.resolve_job_def("carry_out_erasures").execute_in_process(
+        instance=instance, raise_on_error=False
+    )
+    kinds = [event.event_type_value for event in done.all_events]
+    assert not done.success and "STEP_UP_FOR_RETRY" in kinds
+    assert receipts.open_receipt(place.platform) is None  # nothing was begun

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from zipp_dagster.cli import cli
-from zipp_dagster.operation.instance import instance_folder, set_pools
+from zipp_dagster.operation.instance import instance_folder, open_instance, set_pools
 from zipp_dagster.platform.dagster_assets import MONTHS
 
 
@@ -34,13 +34,12 @@ def test_a_dagster_yaml_of_the_users_stays_as_it_is(tmp_path):
 
 
 def test_bootstrap_sets_pools_adds_the_months_of_the_dump_folder_and_may_be_run_again(
-    tmp_path, environment, monkeypatch
+    tmp_path, environment
 ):
     dumps = tmp_path / "dumps"
     dumps.mkdir()
     for month in ("2024-01", "2024-02"):
         (dumps / f"RC_{month}.zst").write_bytes(b"x")
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=dumps):
         first, second = (
             json.loads(
@@ -48,9 +47,17 @@ def test_bootstrap_sets_pools_adds_the_months_of_the_dump_folder_and_may_be_run_
             )
             for _ in range(2)
         )
-        with dg.DagsterInstance.get() as instance:
+        with open_instance(tmp_path / "home") as instance:
             assert set(instance.get_dynamic_partitions(MONTHS.name)) == {"2024-01", "2024-02"}
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert first["pools_set"] == {"gpu": 1, "decode": 2, "llm": 4}
     assert first["months_added"] == ["2024-01", "2024-02"]
     assert second["pools_set"] == {} and second["months_added"] == []
+
+
+def test_a_deployment_s_own_instance_is_used_where_dagster_home_names_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.root_directory == str(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME")
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.root_directory == str(tmp_path / "home" / "dagster")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +45,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Retry-After", "0")
             self.end_headers()
             self.wfile.write(b"slow down")
+            return
+        if isinstance(step, str) and step.startswith("refuse "):
+            self.send_response(int(step.split()[1]))
+            self.end_headers()
+            said = {"error": {"message": f"wrong: {self.headers['Authorization']}"}}
+            self.wfile.write(json.dumps(said).encode())
             return
         if step == "hang":
             time.sleep(1)
@@ -202,3 +209,13 @@ def test_incomplete_settings_name_what_is_missing() -> None:
         load_language_model(LanguageModelSettings(kind="http", model="m"))
     with pytest.raises(LanguageModelError, match="http"):
         load_language_model(LanguageModelSettings(kind="http", model="m", base_url="ftp://x"))
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_error(server, status) -> None:
+    key = "-".join(("sk", "planted"))  # a traceback shows lines of this file too
+    server.script = [f"refuse {status}"] * 9
+    with pytest.raises(LanguageModelError, match=f"HTTP {status}") as caught:
+        HttpModel(settings(server, api_key=key)).generate([ASK])
+    shown = "".join(traceback.format_exception(caught.value))
+    assert server.keys[0] == f"Bearer {key}" and key not in shown

@@ -184,6 +184,25 @@ def test_prune_keeps_partial_work_for_a_day_and_no_longer(lake):
     assert [folder.exists() for folder in folders] == [True, False]
 
 
+def test_prune_drops_partial_work_that_no_run_would_go_on_with_but_none_in_work(lake):
+    names = [("bread", "_", "wanted"), ("bread", "2024-01", "other"), ("cake", "_", "other")]
+    folders = [lake.root.joinpath(".scratch", *name) for name in names]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    asked = []
+
+    def useful(asset, partition, key):
+        asked.append((asset, partition, key))
+        return key == "wanted"
+
+    with lake.draft("cake", None, "alive"):
+        lake.prune(keep=1, useful=useful)
+        assert [folder.exists() for folder in folders] == [True, False, True]
+    assert sorted(asked, key=str) == [("bread", "2024-01", "other"), ("bread", None, "wanted")]
+    lake.prune(keep=1, useful=useful)
+    assert [folder.exists() for folder in folders] == [True, False, False]
+
+
 def test_a_version_that_is_half_pruned_is_no_version(lake, publish, monkeypatch):
     old, new = publish("bread", text="old"), publish("bread", text="new")
 

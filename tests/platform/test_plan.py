@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -166,7 +167,20 @@ def test_a_step_says_how_long_it_took_before_here_or_in_another_month(mill):
         "state": "fresh",
         "reason": "up to date",
         "seconds": mill.lake.current("water").manifest.seconds,
+        "size": 0,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
     }
+
+
+def test_a_step_says_how_many_tokens_of_a_language_model_it_took_before(mill):
+    manifest = mill.lake.current("water").directory / "manifest.json"
+    document = json.loads(manifest.read_text())
+    costs = [{"prompt_tokens": 100, "completion_tokens": 7}, {"prompt_tokens": 11}]
+    document["metadata"] = {"costs": costs, "usage": {"prompt_tokens": 1000, "calls": 2}}
+    manifest.write_text(json.dumps(document))
+    (step,) = [s for s in plan(CATALOGUE, mill, MONTHS) if s.asset == "water"]
+    assert (step.prompt_tokens, step.completion_tokens) == (1111, 7)
 
 
 @pytest.mark.parametrize(

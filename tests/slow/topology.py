@@ -15,16 +15,18 @@ from typing import Any
 import requests
 
 LAUNCH = """
-mutation ($location: String!, $job: String!, $assets: [AssetKeyInput!]) {
+mutation ($location: String!, $job: String!, $assets: [AssetKeyInput!], $config: RunConfigData) {
   launchRun(executionParams: {
     selector: {repositoryLocationName: $location, repositoryName: "__repository__",
                jobName: $job, assetSelection: $assets}
     mode: "default"
+    runConfigData: $config
   }) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on PythonError { message }
     ... on InvalidSubsetError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
   }
 }
 """
@@ -34,6 +36,9 @@ LOCATIONS = """
 """
 
 
+LOOK_SECONDS = 0.5
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -41,15 +46,17 @@ def free_port() -> int:
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """The condition's first true value; exceptions of a server that is not up yet count as no."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    """The condition's first true value; exceptions of a server that is not up yet count as no.
+
+    Looks are counted, not the clock: a machine that stands still for a while fails no test.
+    """
+    for _ in range(round(seconds / LOOK_SECONDS)):
         try:
             if found := condition():
                 return found
         except (requests.RequestException, KeyError, TypeError):
             pass
-        time.sleep(0.5)
+        time.sleep(LOOK_SECONDS)
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
@@ -97,22 +104,38 @@ class Topology:
         failed = (entry["locationOrLoadError"] or {}).get("__typename") == "PythonError"
         return "failed" if failed else str(entry["loadStatus"])
 
-    def materialise(self, asset: str) -> str:
-        """Launches a run by GraphQL and waits for its end; the status."""
-        assets = [{"path": [asset]}]
-        result = self.ask(LAUNCH, location=self.name, job="full_pipeline", assets=assets)[
+    def launch(
+        self, job: str, assets: list[Any] | None = None, config: dict[str, Any] | None = None
+    ) -> str:
+        """Launches a run by GraphQL; its id. `config` is that of a job's ops."""
+        ops = {"ops": {name: {"config": values} for name, values in (config or {}).items()}}
+        result = self.ask(LAUNCH, location=self.name, job=job, assets=assets, config=ops)[
             "launchRun"
         ]
         assert result["__typename"] == "LaunchRunSuccess", result
-        run = result["run"]["runId"]
+        return str(result["run"]["runId"])
+
+    def ended(self, run: str, seconds: float = 180) -> dict[str, Any]:
+        """Waits for the end of a run; what the page knows of it."""
         query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-        ended = ("SUCCESS", "FAILURE", "CANCELED")
 
-        def status() -> str | None:
-            now = self.ask(query, id=run)["runOrError"]["status"]
-            return now if now in ended else None
+        def found() -> dict[str, Any] | None:
+            now = self.ask(query, id=run)["runOrError"]
+            return now if now["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
 
-        return str(until(f"the run of {asset} ends", status))
+        return dict(until(f"the end of run {run}", found, seconds))
+
+    def steps(self, run: str) -> dict[str, str]:
+        """Step → status of a run."""
+        query = """query ($id: ID!) { runOrError(runId: $id) { ... on Run {
+          stepStats { stepKey status } } } }"""
+        stats = self.ask(query, id=run)["runOrError"]["stepStats"]
+        return {entry["stepKey"]: entry["status"] for entry in stats}
+
+    def materialise(self, asset: str) -> str:
+        """Launches a run by GraphQL and waits for its end; the status."""
+        run = self.launch("full_pipeline", [{"path": [asset]}])
+        return str(self.ended(run)["status"])
 
 
 def python(module: str) -> list[str]:

@@ -6,40 +6,86 @@ import json
 import os
 import shutil
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from zipp_dagster.platform.catalogue import Platform
+    from zipp_dagster.platform.lake import UsefulWork
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def prune(dry_run: bool, as_json: bool) -> None:
-    """Remove old versions from the lake, and what killed runs left behind.
+    """Remove old versions from the lake, their history, and what killed runs left behind.
 
     Keeps what is current, what current versions were made from, what a model alias points to, and
-    the newest `lake.keep_versions` of each asset partition.
+    the newest `lake.keep_versions` of each asset partition. Partial work of killed runs stays for a
+    day where the next run would go on with it. Dagster's runs and ticks and MLflow's
+    runs go after `lake.keep_days`, but not those of kept versions or registered models.
     """
     from zipp_dagster.console import human_size
+    from zipp_dagster.operation.instance import open_instance
+    from zipp_dagster.operation.retention import forget_history, kept_versions
     from zipp_dagster.runner import local_platform
 
     platform = local_platform()
     sizes: dict[str, int] = {}
-    keep = platform.settings.lake.keep_versions
+    keep, days = platform.settings.lake.keep_versions, platform.settings.lake.keep_days
     protected = platform.registry.protected_lake_versions()
-    for entry in platform.lake.prune(keep, protected, dry_run=True):
+    going = platform.lake.prune(keep, protected, dry_run=True)
+    for entry in going:
         sizes[f"{entry.asset}/{entry.id}"] = entry.manifest.size
+    kept = kept_versions(platform.lake, {version.id for version in going})
     if not dry_run:
-        platform.lake.prune(keep, protected)
+        platform.lake.prune(keep, protected, useful=_goes_on(platform))
+    with open_instance(platform.home) as instance:
+        history = forget_history(instance, kept, days, dry_run=dry_run)
+    before = datetime.now(UTC) - timedelta(days=days)
+    tracked = platform.registry.prune_runs({v.id for v in kept}, before, dry_run=dry_run)
     if as_json:
-        document = {"dry_run": dry_run, "removed": list(sizes), "bytes": sum(sizes.values())}
+        document = {
+            "dry_run": dry_run,
+            "removed": list(sizes),
+            "bytes": sum(sizes.values()),
+            "dagster_runs": list(history.runs),
+            "ticks": history.ticks,
+            "mlflow_runs": tracked,
+        }
         click.echo(json.dumps(document, indent=1))
         return
     for name, size in sizes.items():
         click.echo(f"{name}  {human_size(size)}")
     verb = "would go" if dry_run else "removed"
     click.echo(f"{len(sizes)} versions, {human_size(sum(sizes.values()))} {verb}")
+    click.echo(
+        f"older than {days} days: {len(history.runs)} runs and {history.ticks} ticks of Dagster, "
+        f"{len(tracked)} runs of MLflow {verb}"
+    )
+
+
+def _goes_on(platform: Platform) -> UsefulWork:
+    """Whether the next run with these settings would go on with what a killed one left."""
+    from assets.catalogue import catalogue
+    from zipp_dagster.platform.materialise import expect
+    from zipp_dagster.platform.versions import LakeError
+
+    entries = catalogue()
+
+    def useful(asset: str, partition: str | None, key: str) -> bool:
+        if asset not in entries:
+            return False
+        try:
+            expected = expect(entries[asset], partition, platform, entries)
+        except LakeError:  # an input is missing: nobody can tell
+            return True
+        return expected.data_version.startswith(key)
+
+    return useful
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import click
 
@@ -16,23 +15,20 @@ def bootstrap(as_json: bool) -> None:
     Uses DAGSTER_HOME where it is set (a deployment), else the folder below ZIPP_HOME. May be run
     again at any time, for instance after operation.pools changed.
     """
-    import dagster as dg
-
     from assets.catalogue import catalogue
-    from zipp_dagster.operation.instance import instance_folder, set_pools
+    from zipp_dagster.operation.instance import open_instance, set_pools
     from zipp_dagster.platform.dagster_assets import MONTHS
     from zipp_dagster.runner import known_months, local_platform
 
     platform = local_platform()
-    if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(instance_folder(platform.home))
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(platform.home) as instance:
+        home = instance.root_directory
         pools = set_pools(instance, platform.settings.operation.pools)
         months = known_months(catalogue(), platform)
         fresh = sorted(set(months) - set(instance.get_dynamic_partitions(MONTHS.name or "")))
         instance.add_dynamic_partitions(MONTHS.name or "", fresh)
     document = {
-        "dagster_home": os.environ["DAGSTER_HOME"],
+        "dagster_home": home,
         "pools_set": pools,
         "months_added": fresh,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -42,7 +43,8 @@ def run(
         if as_json:
             click.echo(json.dumps([step.to_json() for step in steps], indent=1))
         else:
-            show_plan(steps)
+            home = platform.home if platform.home.exists() else platform.home.parent
+            show_plan(steps, shutil.disk_usage(home).free, _price(platform))
         return
     with RunConsole(err) as console:
         result = runner.run(platform, chosen, partition, observer=console, force=force)
@@ -63,6 +65,16 @@ def run(
         if result.failed and not as_json:
             err.print(f"not made: {', '.join(result.failed)}", markup=False)
         sys.exit(1)
+
+
+def _price(platform: Any) -> Any:
+    """The price of the language model's tokens; None where it runs in this process."""
+    from zipp_dagster.console import TokenPrice
+
+    model = platform.settings.persona.language_model
+    return (
+        TokenPrice(model.model, model.price_in, model.price_out) if model.kind == "http" else None
+    )
 
 
 @click.command()

@@ -26,7 +26,8 @@ def ui(no_daemon: bool) -> None:
 
     chosen = settings()
     home, server = chosen.home_directory, chosen.server
-    environment = {**os.environ, "DAGSTER_HOME": str(instance_folder(home))}
+    environment = {**os.environ}
+    environment.setdefault("DAGSTER_HOME", str(instance_folder(home)))
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     (home / "mlflow").mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from assets.catalogue import catalogue
 from assets.sources import media_cache
 from zipp_dagster.erasing.record import RAW
+from zipp_dagster.operation.instance import open_instance
 from zipp_dagster.persona.language_models import CACHE_FOLDER, NO_CACHE
 from zipp_dagster.personal import PersonaStore
 from zipp_dagster.platform.catalogue import Platform
@@ -20,7 +20,6 @@ from zipp_dagster.platform.lake import sha256_of
 from zipp_dagster.platform.registry import TRAINED_ON_ERASED
 from zipp_dagster.reddit.media import cached_addresses
 from zipp_dagster.reddit.media_cache import MediaCache
-from zipp_dagster.runner import instance_folder
 
 REPORT = "zipbench_report"
 _ANSWER = re.compile(r"[0-9a-f]{64}\.json")
@@ -91,15 +90,11 @@ def _drop_events(
     steps = [(entry.run_id, entry.asset) for entry in erased if entry.run_id]
     if not steps and not withdrawn:
         return 0
-    folder = instance_folder(platform.home)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    import dagster as dg
-
-    instance = dg.DagsterInstance.get()
+    instance = open_instance(platform.home)
     removed = forget_steps(instance, steps)
     for asset in withdrawn:
         forget_asset(instance, asset)
-    compact_sqlite(folder)
+    compact_sqlite(Path(instance.root_directory))
     return removed
 
 

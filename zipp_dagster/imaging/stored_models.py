@@ -16,6 +16,7 @@ class StoredModelError(ValueError):
     """A model's files are not what the platform keeps; the message says which file."""
 
 
+SOURCE = "source.json"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -55,7 +56,7 @@ def store_model(
         StoredModelError: weights that only a pickle holds, or a hub model without a revision.
     """
     origin = {"source": "packaged with zipp_dagster" if packaged else str(source)}
-    (out_dir / "source.json").write_text(json.dumps(origin, indent=1))
+    (out_dir / SOURCE).write_text(json.dumps(origin, indent=1))
     if isinstance(source, str):
         if not revision:
             raise StoredModelError(

@@ -5,6 +5,7 @@ Every part may be called again: what is there stays as it is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ def instance_folder(home: Path) -> Path:
     if not file.exists():
         file.write_text(INSTANCE_FILE)
     return folder
+
+
+def open_instance(home: Path) -> Any:
+    """The instance of DAGSTER_HOME where that is set (a deployment), else the one of a ZIPP_HOME."""
+    import dagster as dg
+
+    return dg.DagsterInstance.from_config(
+        os.environ.get("DAGSTER_HOME") or str(instance_folder(home))
+    )
 
 
 def set_pools(instance: Any, limits: Mapping[str, int]) -> dict[str, int]:

@@ -157,15 +157,18 @@ class HttpModel:
         try:
             answer = self._client.chat.completions.create(**request)
         except openai.APIStatusError as error:
-            detail = error.response.text[:300]
+            said = self._without_key(error.response.text)
+            detail = said[:300]
+            # Some servers repeat the key that they refuse: it stays out of logs, with their error.
+            cause = error if said == error.response.text else None
             if error.status_code in _RETRIED_STATUS:
-                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from error
+                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from cause
             if error.status_code in (400, 422) and "response_format" in request:
                 # Refused with a schema: is it the schema? The same request without it will tell.
                 raise _NoSchema from error
             raise LanguageModelError(
                 f"{self.name} refused: HTTP {error.status_code}: {detail}"
-            ) from error
+            ) from cause
         except openai.APIConnectionError as error:
             cause = error.__cause__
             raise _Transient(f"{type(error).__name__}: {cause or error}") from error
@@ -184,6 +187,10 @@ class HttpModel:
                 into * self._settings.price_in + out * self._settings.price_out
             ) / 1e6
         return str(choices[0].message.content or "")
+
+    def _without_key(self, text: str) -> str:
+        key = self._settings.api_key.get_secret_value()
+        return text.replace(key, "(the key)") if key else text
 
 
 def _wait(error: Any) -> float | None:

@@ -20,11 +20,12 @@ _SECTION = re.compile(r"^\[(\w+)\]$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A template: its name, the hash of its text, its sections in order."""
+    """A template: its name, the hash of its text, its sections in order, the text itself."""
 
     name: str
     digest: str
     sections: Mapping[str, str]
+    text: str
 
     @property
     def version(self) -> str:
@@ -38,12 +39,19 @@ class PromptTemplate:
 
 @cache
 def load_template(name: str) -> PromptTemplate:
-    """A template by its name (`persona-v1`). Raises ValueError that lists those that exist."""
-    path = FOLDER / f"{name}.txt"
-    if not re.fullmatch(r"[\w-]+", name) or not path.exists():
+    """A template by its name (`persona-v1`), or by the path of a `.txt` file.
+
+    Raises ValueError that lists those that exist.
+    """
+    own = name.endswith(".txt")
+    path = Path(name).expanduser() if own else FOLDER / f"{name}.txt"
+    if not (own or re.fullmatch(r"[\w-]+", name)) or not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.txt")))
-        raise ValueError(f"no prompt template {name!r} in {FOLDER}: there are {known}")
+        raise ValueError(
+            f"no prompt template {name!r}: there are {known}, or give the path of a .txt file"
+        )
     text = path.read_text(encoding="utf-8")
     parts = _SECTION.split(text)
     sections = {key: body.strip() for key, body in zip(parts[1::2], parts[2::2], strict=True)}
-    return PromptTemplate(name, hashlib.sha256(text.encode()).hexdigest()[:12], sections)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return PromptTemplate(path.stem if own else name, digest, sections, text)

@@ -49,7 +49,7 @@ class TransformersModel:
                 else AutoTokenizer.from_pretrained(settings.model, **where)
             )
             kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-            loaded = kind.from_pretrained(settings.model, **where)
+            loaded = kind.from_pretrained(settings.model, use_safetensors=True, **where)
         except (OSError, ValueError) as error:
             raise LanguageModelError(
                 f"cannot load the language model {settings.model!r} "

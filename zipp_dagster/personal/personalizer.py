@@ -29,6 +29,7 @@ from zipp_dagster.personal.store import PersonaStore
 if TYPE_CHECKING:
     from zipp_dagster.imaging.pipelines import LoadedPipeline
     from zipp_dagster.platform.catalogue import Platform
+    from zipp_dagster.platform.versions import Version
 
 MOST_SEED = 2**63 - 1
 
@@ -50,6 +51,17 @@ class _Person:
     user: str | None
     origin: str
     flags: tuple[str, ...] = ()
+
+
+def current_generator(platform: Platform) -> Version:
+    """The champion generator; before there is one, the candidate that was made last.
+
+    Raises NotMaterialised where there is neither.
+    """
+    champion = platform.lake.find("champion_diffusion_model")
+    if champion is not None and champion.skipped is None:
+        return champion
+    return platform.lake.current("diffusion_model")
 
 
 class Personalizer:
@@ -113,7 +125,7 @@ class Personalizer:
             raise PersonaError("give either a user, a persona text or an intake form")
         if not 0 <= seed <= MOST_SEED:
             raise PersonaError(f"seed {seed} is outside 0 to 2^63 - 1")
-        self.platform.lake.current("diffusion_model")
+        current_generator(self.platform)
         if user is not None:
             person = self._named(user)
         elif intake is not None:
@@ -185,12 +197,12 @@ class Personalizer:
         return nearest_prompts(prompt, "", past, count)[0]
 
     def _generator(self) -> _Generator:
-        """The current diffusion model; loaded again only when another version became current."""
+        """The champion generator; loaded again only when another version became current."""
         from zipp_dagster.imaging.pipelines import load_pipeline
         from zipp_dagster.imaging.stored_models import stored_model
         from zipp_dagster.imaging.token_limits import token_counter
 
-        current = self.platform.lake.current("diffusion_model")
+        current = current_generator(self.platform)
         if self._loaded is None or self._loaded.version != current.id:
             stored = stored_model(current.directory)
             self._loaded = _Generator(

@@ -15,6 +15,12 @@ class LakeSettings(Section):
     keep_versions: int = Field(
         3, ge=1, description="Versions of each asset partition that `zipp prune` keeps."
     )
+    keep_days: int = Field(
+        90,
+        ge=0,
+        description="Days that `zipp prune` keeps Dagster's runs and ticks, and MLflow's runs, of what "
+        "is pruned or failed.",
+    )
 
 
 class MlflowSettings(Section):
@@ -54,6 +60,7 @@ class OperationSettings(Section):
             "watch",
             "monthly_cron",
             "benchmark_cron",
+            "erasure_cron",
             "retries",
             "retry_delay_seconds",
             "webhook_url",
@@ -68,6 +75,9 @@ class OperationSettings(Section):
         "0 4 3 * *", description="When the newest month is run again: dumps come in its first days."
     )
     benchmark_cron: str = Field("0 5 * * 1", description="When the benchmark is run again.")
+    erasure_cron: str = Field(
+        "0 2 * * *", description="When recorded erasures are carried out, if there are any."
+    )
     retries: int = Field(
         2,
         ge=0,

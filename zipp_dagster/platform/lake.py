@@ -21,7 +21,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,8 @@ DRAFTS = ".drafts"
 SCRATCH = ".scratch"
 LOCK = ".lock"
 ABANDONED_AFTER_SECONDS = 24 * 3600
+UsefulWork = Callable[[str, str | None, str], bool]
+"""Whether a run would go on with partial work: asset, partition, and the key of `Lake.draft`."""
 FULL_DISK_WORDS = ("No space left on device", "disk is full")
 
 
@@ -254,12 +256,19 @@ class Lake:
         return len(folders) + drafts - len(list((self.root / DRAFTS).glob("*")))
 
     def prune(
-        self, keep: int, protected: frozenset[str] = frozenset(), *, dry_run: bool = False
+        self,
+        keep: int,
+        protected: frozenset[str] = frozenset(),
+        *,
+        dry_run: bool = False,
+        useful: UsefulWork | None = None,
     ) -> list[Version]:
         """Removes all but the newest `keep` versions of each partition; returns what went.
 
         Spares what is current, what is named in `protected` (version names, such as those of
-        registered models), and every version that a current version was made from.
+        registered models), and every version that a current version was made from. Of killed runs'
+        partial work that stays which is `useful` (asset, partition, key), for a day; without that
+        function all of it.
         """
         spared = set(protected)
         for asset in self.assets():
@@ -278,7 +287,7 @@ class Lake:
                         if not dry_run:
                             self._discard(version)
         if not dry_run:
-            self._sweep()
+            self._sweep(useful)
         return removed
 
     def _discard(self, version: Version) -> None:
@@ -288,18 +297,25 @@ class Lake:
         version.directory.rename(rubbish)
         shutil.rmtree(rubbish)
 
-    def _sweep(self) -> None:
-        """Removes drafts whose process is gone, pointer leftovers, and old scratch folders."""
+    def _sweep(self, useful: UsefulWork | None = None) -> None:
+        """Removes drafts whose process is gone, pointer leftovers, and partial work of no use."""
+        at_work = set()
         for path in (self.root / DRAFTS).glob("*"):
             lock = path.with_suffix(LOCK)
-            if not in_use(lock):
+            if in_use(lock):
+                at_work.add(path.stem.rsplit("-", 1)[0])
+            else:
                 shutil.rmtree(path, ignore_errors=True)
                 lock.unlink(missing_ok=True)
         for path in self.root.glob("*/*/.current-*"):
             path.unlink(missing_ok=True)
         horizon = time.time() - ABANDONED_AFTER_SECONDS
         for path in (self.root / SCRATCH).glob("*/*/*"):
-            if path.stat().st_mtime < horizon:
+            asset, folder, key = path.relative_to(self.root / SCRATCH).parts
+            partition = None if folder == WHOLE else folder
+            old = path.stat().st_mtime < horizon
+            wanted = useful is None or asset in at_work or useful(asset, partition, key)
+            if old or not wanted:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _folder(self, asset: str, partition: str | None) -> Path:

@@ -21,13 +21,20 @@ class SelectionError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One artifact partition: whether it is to be made, why, and how long it took before."""
+    """One artifact partition: whether it is to be made, why, and what it took before.
+
+    `seconds`, `size` (bytes) and tokens of a language model are those of its current version, or of
+    another partition's; None where it was never made.
+    """
 
     asset: str
     partition: str | None
     state: State
     reason: str
     seconds: float | None = None
+    size: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
     @property
     def name(self) -> str:
@@ -73,23 +80,49 @@ def _step(
         manifest = current.manifest if current else None
     except LakeError as error:
         return Step(artifact.name, partition, "missing", str(error))
-    seconds = manifest.seconds if manifest else _seconds_elsewhere(platform.lake, artifact)
+    took = _took(manifest or _elsewhere(platform.lake, artifact))
+
+    def step(state: State, reason: str) -> Step:
+        return Step(artifact.name, partition, state, reason, **took)
+
     if manifest is None:
-        return Step(artifact.name, partition, "missing", "never materialised", seconds)
+        return step("missing", "never materialised")
     for parent in artifact.inputs:
         upstream = catalogue[parent]
         same = [partition] if artifact.partitioned else list(months)
         for part in same if upstream.partitioned else [None]:
             if (parent, part) in unmade:
                 where = parent if part is None else f"{parent}[{part}]"
-                return Step(artifact.name, partition, "stale", f"{where} will be made", seconds)
+                return step("stale", f"{where} will be made")
     try:
         expected = expect(artifact, partition, platform, catalogue)
     except NotMaterialised as error:
-        return Step(artifact.name, partition, "stale", str(error), seconds)
+        return step("stale", str(error))
     if manifest.data_version == expected.data_version:
-        return Step(artifact.name, partition, "fresh", "up to date", seconds)
-    return Step(artifact.name, partition, "stale", why_stale(manifest, expected), seconds)
+        return step("fresh", "up to date")
+    return step("stale", why_stale(manifest, expected))
+
+
+def _took(manifest: Manifest | None) -> dict[str, Any]:
+    if manifest is None:
+        return {}
+    return {
+        "seconds": manifest.seconds,
+        "size": manifest.size,
+        "prompt_tokens": _tokens(manifest.metadata, "prompt_tokens"),
+        "completion_tokens": _tokens(manifest.metadata, "completion_tokens"),
+    }
+
+
+def _tokens(metadata: Any, name: str) -> int:
+    """The sum of all entries of a name in nested metadata: of a model, or of each method."""
+    if isinstance(metadata, dict):
+        own = metadata.get(name)
+        inner = sum(_tokens(value, name) for key, value in metadata.items() if key != name)
+        return inner + (int(own) if isinstance(own, int | float) else 0)
+    if isinstance(metadata, list | tuple):
+        return sum(_tokens(value, name) for value in metadata)
+    return 0
 
 
 def why_stale(manifest: Manifest, expected: Expected) -> str:
@@ -123,10 +156,10 @@ def _changed_keys(before: dict[str, Any], after: dict[str, Any], prefix: str = "
     return keys
 
 
-def _seconds_elsewhere(lake: Lake, artifact: Artifact) -> float | None:
-    """How long another partition took."""
+def _elsewhere(lake: Lake, artifact: Artifact) -> Manifest | None:
+    """What another partition is, where this one was never made."""
     for partition in lake.partitions(artifact.name):
-        return lake.current(artifact.name, partition).manifest.seconds
+        return lake.current(artifact.name, partition).manifest
     return None
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -336,6 +336,51 @@ class Registry:
             for entry in self.versions(name)
             if entry.aliases
         )
+
+    def prune_runs(
+        self, kept: Collection[str], before: datetime, *, dry_run: bool = False
+    ) -> list[str]:
+        """Deletes runs of lake versions that are not kept, with their files; returns their ids.
+
+        A run that a registered version came from stays, whoever is champion. Of runs that made no
+        version (failed, killed) those go that ended before a moment (UTC); running ones stay. A
+        server keeps what it was told to delete until `mlflow gc` runs there.
+        """
+        registered = {v.run_id for name in self.names() for v in self.versions(name)}
+        gone = []
+        for run in self._runs():
+            info = run.info
+            version = run.data.tags.get("zipp.lake_version")
+            if info.run_id in registered or info.status in ("RUNNING", "SCHEDULED"):
+                continue
+            ended = datetime.fromtimestamp((info.end_time or info.start_time) / 1000, UTC)
+            if version in kept or ended >= before:
+                continue
+            gone.append(info.run_id)
+            if not dry_run:
+                self._delete_run(info.run_id)
+        return gone
+
+    def _runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], max_results=1000, page_token=token)
+            yield from list(page)
+            token = page.token
+            if not token:
+                return
+
+    def _delete_run(self, run_id: str) -> None:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        uri = self.client.get_run(run_id).info.artifact_uri
+        if uri.startswith("file:") and Path(uri.removeprefix("file://")).is_dir():
+            get_artifact_repository(uri).delete_artifacts()
+        self.client.delete_run(run_id)
+        # As `mlflow gc` does it; stores behind a server have no such method.
+        delete = getattr(self.client._tracking_client.store, "_hard_delete_run", None)
+        if delete is not None:
+            delete(run_id)
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

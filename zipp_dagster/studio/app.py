@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
 from zipp_dagster.personal import PersonaStore
+from zipp_dagster.personal.personalizer import current_generator
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.studio import web
 from zipp_dagster.studio.artist import Artist, Sketch
@@ -80,7 +81,7 @@ def create_app(platform: Platform, store: Store | None = None, artist: Artist | 
     """
     from zipp_dagster.studio.rooms import personalise, ratings, results, study
 
-    platform.lake.current("diffusion_model")
+    current_generator(platform)
     chosen = platform.settings.studio
     artist = artist or Artist(chosen.queue_limit, chosen.drawing_threads)
     studio = Studio(platform, store or open_store(platform), artist)

@@ -38,7 +38,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     "curves": ("gat_checkpoint",),
     "pluralism": ("pluralism_scores",),
     "demographics": ("demographic_scores",),
-    "promotions": ("promotion_decision",),
+    "promotions": ("promotion_decision", "diffusion_decision", "rewriter_decision"),
     "preferences": ("human_preferences",),
     "judge": ("judge_preferences",),
     "leaks": ("benchmark_holdout", "image_posts", "benchmark_cases"),

@@ -35,7 +35,9 @@ class VisionLanguageJudge:
         """Loads processor and weights; OSError or ValueError without them."""
         self._processor: Any = AutoProcessor.from_pretrained(model, revision=settings.revision)
         self._device = pick_device(settings.device)
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(model, revision=settings.revision)
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            model, revision=settings.revision, use_safetensors=True
+        )
         self._model = loaded.to(self._device).eval()
         self._tokens = settings.max_new_tokens
         self.name = f"vlm:{model}@{settings.revision or 'local'}"

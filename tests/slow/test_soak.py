@@ -1,0 +1,105 @@
+"""Two hundred small materialisations under random kills: nothing is lost, damaged, stuck or left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from zipp_dagster.operation.instance import open_instance
+from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.lineage import verify
+from zipp_dagster.platform.registry import Registry
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+MATERIALISATIONS = 200
+SELECTION = "+link_split"
+PATIENCE_SECONDS = 600
+LONGEST_SECONDS = 30
+MOST_RUNS = 80
+
+
+def manifests(lake: Lake) -> dict[Path, str]:
+    """Every published version's manifest, with its hash."""
+    return {path: sha256_of(path) for path in lake.root.glob("[!.]*/*/*/manifest.json")}
+
+
+def pointers(lake: Lake) -> dict[str, str]:
+    return {
+        path.relative_to(lake.root).as_posix(): path.read_text().strip()
+        for path in lake.root.glob("[!.]*/*/current")
+    }
+
+
+def finish(process) -> str:
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_a_soak_of_two_hundred_materialisations_with_random_kills(
+    tmp_path_factory, zipp, mlflow_store
+):
+    home = tmp_path_factory.mktemp("soak")
+    mlflow_store(home / "mlflow")
+    lake, chance = Lake(home / "lake"), random.Random(20)
+    killed = runs = 0
+    kept: dict[Path, str] = {}
+    while len(manifests(lake)) < MATERIALISATIONS:
+        runs += 1
+        assert runs < MOST_RUNS, f"{len(manifests(lake))} versions after {runs} runs: it is stuck"
+        # Another world each time, so that everything is to be made anew.
+        seed = {"ZIPP_SAMPLEWORLD__SEED": runs}
+        process = zipp(home, "run", "--select", SELECTION, **seed)
+        if chance.random() < 0.7:
+            deadline = time.monotonic() + chance.uniform(4, LONGEST_SECONDS)
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+            process.communicate()
+        else:
+            finish(process)
+        now = manifests(lake)
+        assert {path: now.get(path) for path in kept} == kept, "a version was lost or changed"
+        for pointer, version in pointers(lake).items():
+            assert (lake.root / pointer).with_name(version).is_dir(), f"{pointer} leads nowhere"
+        kept = now
+    assert killed >= 5, "too few runs were killed to say anything"
+    assert verify(lake).passed
+    print(f"{len(kept)} materialisations in {runs} runs, {killed} of them killed")
+
+    # Nothing is stuck: the next run completes, and nobody believes a dead one to be at work.
+    last = {"ZIPP_SAMPLEWORLD__SEED": runs + 1}
+    done = json.loads(finish(zipp(home, "run", "--select", SELECTION, "--json", **last)))
+    assert done["succeeded"] and done["failed"] == []
+    with open_instance(home) as instance:
+        open_runs = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+        assert instance.get_runs(dg.RunsFilter(statuses=open_runs)) == []
+        for pool in instance.event_log_storage.get_concurrency_keys():
+            assert instance.event_log_storage.get_concurrency_info(pool).claimed_slots == []
+    registry = Registry.local(home / "mlflow", None, "zipp")
+    found = registry.client.search_runs([registry.experiment_id], "attributes.status = 'RUNNING'")
+    assert list(found) == []
+
+    # Nothing is left: pruned to one version each, the lake holds versions and pointers alone.
+    finish(zipp(home, "prune", ZIPP_LAKE__KEEP_VERSIONS=1, ZIPP_LAKE__KEEP_DAYS=0, **last))
+    strangers = [
+        path.relative_to(lake.root).as_posix()
+        for path in lake.root.rglob("*")
+        if path.is_file() and path.relative_to(lake.root).parts[0].startswith(".")
+    ]
+    assert strangers == []
+    assert list(lake.root.glob("*/*/.current-*")) == []
+    assert list((home / "dagster" / "running").glob("*")) == []
+    assert verify(lake).passed
+    again = json.loads(finish(zipp(home, "run", "--select", SELECTION, "--json", **last)))
+    assert again["made"] == [] and again["succeeded"]

@@ -1,0 +1,221 @@
+"""What a source file means, as far as code versions need it: hashes, names, imports, literals.
+
+Walking the syntax trees of all files takes ten times as long as hashing their texts. So facts can
+be kept in a folder, with the hash of the text that they were read from: another text, another
+release of this module or of Python, or a damaged file means that they are read anew. Not beside the
+bytecode, which installations in containers do not write. How facts make up a code version is in
+`code_version`.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+LONGEST_FILE_NAME = 80
+
+
+class Import(msgspec.Struct, frozen=True, array_like=True):
+    """One name bound by an import: `from module import name as bound`; `name` is "" for modules."""
+
+    module: str
+    name: str
+    bound: str
+
+
+class Fragment(msgspec.Struct, frozen=True, array_like=True):
+    """The meaning of a piece of code: SHA-256 of its tree, and literals that may name files."""
+
+    meaning: str
+    literals: tuple[str, ...]
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """A function, class or constant of a module: its code, the names it reads, its own imports."""
+
+    code: Fragment
+    names: tuple[str, ...]
+    imports: tuple[Import, ...]
+
+
+class SourceFacts(msgspec.Struct, frozen=True):
+    """What one source file means."""
+
+    code: Fragment
+    definitions: dict[str, Definition]
+    imports: tuple[Import, ...]
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A kept file: which text and which reader the facts are from."""
+
+    source: str
+    reader: str
+    facts: SourceFacts
+
+
+_decoder = msgspec.json.Decoder(_Kept)
+
+
+def source_facts(path: Path, folder: Path | None = None) -> SourceFacts:
+    """The facts of a source file; with a `folder`, from there where its text is the same.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+    text = path.read_bytes()
+    if folder is None:
+        return read_facts(text.decode())
+    source = hashlib.sha256(text).hexdigest()
+    kept = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        found = _decoder.decode(kept.read_bytes())
+        if (found.source, found.reader) == (source, _reader()):
+            return found.facts
+    facts = read_facts(text.decode())
+    _keep(kept, _Kept(source, _reader(), facts))
+    return facts
+
+
+def user_folder() -> Path:
+    """Where this user's facts are kept: below XDG_CACHE_HOME, by default `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "zipp_dagster" / "source_facts"
+
+
+def read_facts(text: str) -> SourceFacts:
+    """The facts of a source text."""
+    tree = _Stripper().visit(ast.parse(text))
+    definitions: dict[str, Definition] = {}
+    imports: list[Import] = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports += _imports(node)
+            continue
+        defined = _defined(node)
+        if defined:
+            facts = _definition(node)
+            definitions.update((name, facts) for name in defined)
+    return SourceFacts(_fragment(tree), definitions, tuple(imports))
+
+
+def _keep(path: Path, kept: _Kept) -> None:
+    """Written beside and renamed, so that other processes read all of it or nothing."""
+    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):  # where nothing may be written, sources are read each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fresh.write_bytes(msgspec.json.encode(kept))
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+@cache
+def _reader() -> str:
+    """What the facts depend on besides the text: this module, and Python's syntax trees."""
+    own = hashlib.sha256(Path(__file__).read_bytes())
+    return f"{sys.version_info.major}.{sys.version_info.minor} {own.hexdigest()}"
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement of a module defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        parts = (part for target in node.targets for part in ast.walk(target))
+        return [part.id for part in parts if isinstance(part, ast.Name)]
+    return []
+
+
+def _definition(node: ast.stmt) -> Definition:
+    names: list[str] = []
+    imports: list[Import] = []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            names.append(part.id)
+        elif isinstance(part, ast.Import | ast.ImportFrom):
+            imports += _imports(part)
+    return Definition(_fragment(node), tuple(dict.fromkeys(names)), tuple(imports))
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(alias.name, "", (alias.asname or alias.name).split(".")[0])
+    elif node.module and node.level == 0:
+        for alias in node.names:
+            yield Import(node.module, alias.name, alias.asname or alias.name)
+
+
+def _fragment(tree: ast.AST) -> Fragment:
+    text = ast.dump(tree, annotate_fields=False, include_attributes=False)
+    literals = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return Fragment(
+        hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(filter(_may_name_a_file, literals)))
+    )
+
+
+def _may_name_a_file(literal: str) -> bool:
+    return (
+        0 < len(literal) <= LONGEST_FILE_NAME
+        and not literal.startswith((".", "/"))
+        and literal.isprintable()
+    )
+
+
+class _Stripper(ast.NodeTransformer):
+    """Drops docstrings, annotations of functions and variables, and `@artifact`.
+
+    The annotations of a class's fields stay: dataclasses and msgspec build on them.
+    """
+
+    def _without_docstring(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        first = body[0] if body else None
+        if (
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
+            return body[1:] or [ast.Pass()]
+        return body
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        node.body = self._without_docstring(node.body)
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = self._without_docstring(node.body)
+        node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        value = self.visit(node.value) if node.value else None
+        return ast.Assign([node.target], value, lineno=node.lineno) if value else None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = self._without_docstring(node.body)
+        node.returns = None
+        node.decorator_list = [d for d in node.decorator_list if not _is_artifact(d)]
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        return self.generic_visit(node)
+
+
+def _is_artifact(decorator: ast.expr) -> bool:
+    call = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(call, ast.Name) and call.id == "artifact"
