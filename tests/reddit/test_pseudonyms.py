@@ -87,9 +87,7 @@ def test_pseudonyms_are_the_same_while_other_threads_work():
     place, wanted = laid_out(names), np.ones(len(names), dtype=bool)
 
     def rounds(_: int) -> int:
-        return sum(
-            pseudonymizer.users_in(*place, wanted).tolist() != expected for _ in range(2000)
-        )
+        return sum(pseudonymizer.users_in(*place, wanted).tolist() != expected for _ in range(2000))
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(rounds, range(4))) == 0
