@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROW_GROUP_BYTES = 48 * 1024 * 1024
+ROW_GROUP_BYTES = 32 * 1024 * 1024
 ROWS_PER_PART = 4_000_000
 
 
