@@ -12,109 +12,24 @@ import json
 import multiprocessing
 import os
 import platform
-import random
 import resource
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import zstandard
+from comment_dumps import generate, generate_long
 
 from zipp_dagster.reddit import Pseudonymizer, dump_file, dump_to_parquet
 from zipp_dagster.reddit.blocks import BlockDecoder
 from zipp_dagster.reddit.lines import MAX_WINDOW, read_blocks
 from zipp_dagster.reddit.prefetch import prefetch
 
-WORDS = tuple(
-    str.split(
-        "the a to of and i it is that you in was for on not have but they with be this are just "
-        "like what people my so me do if can about there one time know think would get right also "
-        "out good game really never always because thing picture music water light paint friend"
-    )
-)
 CHUNK = 128 * 1024 * 1024
-
-
-def generate(path: Path, lines: int, window_log: int) -> None:
-    """Writes comments of about 1.2 KB a line, with the fields of the late 2010s."""
-    rng = random.Random(7)
-    options = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log)
-    authors = [f"user_{rng.randrange(10**9)}" for _ in range(max(10, lines // 12))]
-    with (
-        path.open("wb") as file,
-        zstandard.ZstdCompressor(compression_params=options).stream_writer(file) as stream,
-    ):
-        for number in range(lines):
-            stream.write(json.dumps(_comment(rng, number, rng.choice(authors))).encode() + b"\n")
-
-
-def generate_long(path: Path, lines: int, window_log: int) -> None:
-    """Writes so many comments quickly: 20,000 bodies in turn, ids and authors their own."""
-    rng = random.Random(8)
-    pool = []
-    for _ in range(20_000):
-        text = json.dumps(_comment(rng, 0, "@author@") | {"id": "@id@"}).encode()
-        pool.append(text.replace(b"@author@", b"user_%(author)d").replace(b"@id@", b"%(id)b"))
-    options = zstandard.ZstdCompressionParameters.from_level(1, window_log=window_log)
-    compressor = zstandard.ZstdCompressor(compression_params=options)
-    with path.open("wb") as file, compressor.stream_writer(file) as stream:
-        for start in range(0, lines, len(pool)):
-            count = min(len(pool), lines - start)
-            filled = [
-                pool[n] % {b"id": b"e%07x" % (start + n), b"author": hash((start + n) // 12)}
-                for n in range(count)
-            ]
-            stream.write(b"\n".join(filled) + b"\n")
-
-
-def _comment(rng: random.Random, number: int, author: str) -> dict[str, object]:
-    identifier = f"e{number:06x}"
-    created = 1_546_300_800 + number * 2_000_000 // (number + 1_000_000)
-    return {
-        "all_awardings": [],
-        "archived": True,
-        "associated_award": None,
-        "author": author,
-        "author_created_utc": created - 10_000_000,
-        "author_flair_background_color": None,
-        "author_flair_css_class": None,
-        "author_flair_richtext": [],
-        "author_flair_text": None,
-        "author_flair_type": "text",
-        "author_fullname": f"t2_{number:x}",
-        "author_premium": False,
-        "body": " ".join(rng.choices(WORDS, k=min(400, int(rng.expovariate(1 / 35)) + 2))),
-        "can_gild": True,
-        "collapsed": False,
-        "collapsed_reason": None,
-        "controversiality": 0,
-        "created_utc": created,
-        "distinguished": None,
-        "edited": False,
-        "gilded": 0,
-        "gildings": {"gid_1": 0, "gid_2": 0, "gid_3": 0},
-        "id": identifier,
-        "is_submitter": False,
-        "link_id": f"t3_a{number // 40:05x}",
-        "locked": False,
-        "no_follow": True,
-        "parent_id": f"t1_e{max(0, number - 3):06x}",
-        "permalink": f"/r/community_{number % 997}/comments/a{number // 40:05x}/a/{identifier}/",
-        "removal_reason": None,
-        "retrieved_on": created + 3_000_000,
-        "score": rng.randrange(-5, 90),
-        "send_replies": True,
-        "stickied": False,
-        "subreddit": f"community_{number % 997}",
-        "subreddit_id": f"t5_{number % 997:x}",
-        "subreddit_name_prefixed": f"r/community_{number % 997}",
-        "subreddit_type": "public",
-        "total_awards_received": 0,
-        "treatment_tags": [],
-    }
 
 
 def zstd_alone(path: Path) -> int:
@@ -137,18 +52,36 @@ def uncompressed_bytes(path: Path) -> int:
 
 
 def stdlib_json(path: Path) -> int:
-    """The customary script: 128 MB chunks, decode, split, json.loads of every line."""
+    """The customary script, as published: 128 MB chunks, decode, split, json.loads of every line.
+
+    Like the loop over one file in Watchful1/PushshiftDumps, with the time and the field that it reads;
+    its chunks are read on where one ends within a character.
+    """
     lines = 0
-    with path.open("rb") as file:
-        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(file)
-        rest = ""
-        while chunk := reader.read(CHUNK):
-            pieces = (rest + chunk.decode("utf-8", "ignore")).split("\n")
-            for line in pieces[:-1]:
-                record = json.loads(line)
-                lines += bool(record["author"] and record["body"])
-            rest = pieces[-1]
+    for line, _ in _customary_lines(path):
+        record = json.loads(line)
+        created = datetime.fromtimestamp(int(record["created_utc"]), UTC)
+        lines += record["subreddit"] != "" and created.year > 2004
     return lines
+
+
+def _customary_lines(path: Path) -> Iterator[tuple[str, int]]:
+    with path.open("rb") as file:
+        rest = ""
+        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(file)
+        while chunk := _customary_chunk(reader):
+            lines = (rest + chunk).split("\n")
+            for line in lines[:-1]:
+                yield line, file.tell()
+            rest = lines[-1]
+
+
+def _customary_chunk(reader: zstandard.ZstdDecompressionReader, before: bytes = b"") -> str:
+    chunk = before + reader.read(CHUNK)
+    try:
+        return chunk.decode()
+    except UnicodeDecodeError:
+        return _customary_chunk(reader, chunk)
 
 
 def parse_only(path: Path) -> int:

@@ -41,6 +41,7 @@ def test_tombstones_are_hashes_and_are_added_once(tmp_path, pseudonymizer):
         "token": bury(pseudonymizer, "alice"),
         "recorded_at": datetime(2026, 1, 2, 3, 4, 5),
         "reason": "asked by mail",
+        "key": pseudonymizer.fingerprint,
     }
 
 
@@ -110,6 +111,17 @@ def test_another_key_is_an_error_for_who_reads_and_for_who_writes(tmp_path, pseu
     with pytest.raises(ErasureError, match="another pseudonym key"):
         add_tombstones(path, other, users=["bob"])
     assert load_tombstones(path, pseudonymizer).users == {pseudonymizer.user("alice")}
+
+
+@pytest.mark.parametrize("key", ["null", '""', None])
+def test_a_tombstone_that_does_not_say_its_key_stops_everything(tmp_path, pseudonymizer, key):
+    path = tmp_path / "erasures.jsonl"
+    said = "" if key is None else f'"key": {key}, '
+    path.write_text(
+        f'{{{said}"kind": "item", "token": "1f", "recorded_at": "2026-01-02", "reason": ""}}\n'
+    )
+    with pytest.raises(ErasureError, match="line 1 is no tombstone"):
+        load_tombstones(path, pseudonymizer)
 
 
 def test_a_table_depends_on_those_tombstones_that_concern_it(tmp_path, pseudonymizer):

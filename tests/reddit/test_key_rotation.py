@@ -1,24 +1,48 @@
-"""Another pseudonym key makes every month again, and nothing of the old key stays current."""
+"""Another pseudonym key makes every month again, unless there are tombstones of the old one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import pyarrow.parquet as parquet
+import pytest
 import zstandard
 
 from assets.catalogue import catalogue
 from zipp_dagster import runner
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.plan import select
+from zipp_dagster.reddit.erasure import add_tombstones
+from zipp_dagster.reddit.pseudonyms import Pseudonymizer, key_from_text
 
 MONTHS = ("2024-01", "2024-02")
 
 
-def test_a_new_key_ingests_every_month_again_under_new_pseudonyms(
-    environment, mlflow_store, tmp_path, comment
-):
+class Errors:
+    """An observer that remembers what failed."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def started(self, asset: str, partition: str | None) -> None:
+        pass
+
+    def progressed(self, done: int, total: int, note: str = "") -> None:
+        pass
+
+    def finished(self, outcome: object) -> None:
+        pass
+
+    def failed(self, asset: str, partition: str | None, error: BaseException) -> None:
+        self.errors.append(f"{asset}[{partition}]: {error}")
+
+
+@pytest.fixture
+def ingest(environment, mlflow_store, tmp_path, comment) -> Callable[[str], tuple]:
+    """Ingests a comment of one person in each of two months under a key: (made, users, errors)."""
     dumps, home = tmp_path / "dumps", tmp_path / "home"
     dumps.mkdir()
     for month in MONTHS:
@@ -27,23 +51,46 @@ def test_a_new_key_ingests_every_month_again_under_new_pseudonyms(
         (dumps / f"RC_{month}.zst").write_bytes(zstandard.ZstdCompressor().compress(line))
     mlflow_store(home / "mlflow")
 
-    def ingest(key: str) -> tuple[list[str], set[int]]:
+    def under(key: str) -> tuple[list[str], set[int], list[str]]:
+        watch = Errors()
         with environment(
             ZIPP_HOME=home, ZIPP_REDDIT__DUMPS_DIR=dumps, ZIPP_REDDIT__PSEUDONYM_KEY=key
         ):
-            result = runner.run(runner.local_platform(), select(catalogue(), "+comments"))
-        assert result.failed == []
-        lake = Lake(home / "lake")
-        users = set()
-        for month in MONTHS:
-            for path in lake.current("comments", month).files():
-                users.update(parquet.read_table(path)["user_id"].to_pylist())
-        return [name for name in result.made if name.startswith("comments")], users
+            platform = runner.local_platform()
+            result = runner.run(platform, select(catalogue(), "+comments"), observer=watch)
+        assert bool(result.failed) == bool(watch.errors)
+        made = [name for name in result.made if name.startswith("comments")]
+        return sorted(made), users(home), watch.errors
 
-    every_month = [f"comments[{month}]" for month in MONTHS]
-    made, old = ingest("the first secret key")
-    assert (sorted(made), len(old)) == (every_month, 1)  # one person, one pseudonym in all months
-    assert ingest("the first secret key") == ([], old)
-    made, new = ingest("the second secret key")
-    assert (sorted(made), len(new)) == (every_month, 1)
+    return under
+
+
+def users(home: Path) -> set[int]:
+    lake, found = Lake(home / "lake"), set()
+    for month in MONTHS:
+        for path in lake.current("comments", month).files():
+            found.update(parquet.read_table(path)["user_id"].to_pylist())
+    return found
+
+
+EVERY_MONTH = [f"comments[{month}]" for month in MONTHS]
+
+
+def test_a_new_key_ingests_every_month_again_under_new_pseudonyms(ingest):
+    made, old, _ = ingest("the first secret key")
+    assert (made, len(old)) == (EVERY_MONTH, 1)  # one person, one pseudonym in all months
+    assert ingest("the first secret key") == ([], old, [])
+    made, new, _ = ingest("the second secret key")
+    assert (made, len(new)) == (EVERY_MONTH, 1)
     assert not old & new
+
+
+def test_an_ingest_under_another_key_than_that_of_the_tombstones_is_refused(ingest, tmp_path):
+    _, old, _ = ingest("the first secret key")
+    first = Pseudonymizer(key_from_text("the first secret key"))
+    add_tombstones(tmp_path / "home" / "erasures.jsonl", first, users=["somebody_else"])
+    made, current, errors = ingest("the second secret key")
+    assert (made, current) == ([], old), "what was published under the old key stays as it is"
+    assert [error.partition(":")[0] for error in errors] == EVERY_MONTH
+    assert all("was written under another pseudonym key" in error for error in errors)
+    assert ingest("the first secret key") == (EVERY_MONTH, old, [])

@@ -177,6 +177,80 @@ def test_the_scan_says_of_every_line_what_the_strict_decoder_says(kind, lines, e
     assert by_scan(kind, lines, end)[0] == strictly(kind, lines)
 
 
+SIBLING = {
+    "a_key_that_nobody_wants": b'"and its value, which is longer than one step"',
+    "author": b'"Alice_9"',
+    "body": b'"a fox"',
+    "created_utc": b"1430438400",
+    "gildings": b'{"gid_1":0,"gid_2":[{"deep":"}"}],"gid_3":null}',
+    "id": b'"c1x"',
+    "locked": b"false",
+    "permalink": b'"\\/r\\/pics\\/comments\\/s1\\/a_fox\\/c1x\\/"',
+    "score": b"3",
+    "subreddit": b'"pics"',
+    "title": b'"a fox"',
+    "total": b"1",
+}
+
+
+@st.composite
+def siblings(draw: st.DrawFn) -> list[bytes]:
+    """Lines that repeat one another but for a few members: what the scan passes over unparsed."""
+    lines = []
+    for _ in range(draw(st.integers(2, 6))):
+        members = list(SIBLING.items())
+        for _ in range(draw(st.integers(0, 2))):
+            place = draw(st.integers(0, len(members) - 1))
+            name, old = members[place]
+            value = draw(values | st.just(old + b"0") | st.just(old[:-1]) | st.just(b" " + old))
+            change = draw(
+                st.sampled_from(
+                    [[(name, value)], [(name + "2", old)], [], [(name, old), (name, value)]]
+                )
+            )
+            members = members[:place] + change + members[place + 1 :]
+        comma = draw(st.sampled_from([b",", b",", b",", b", "]))
+        line = b"{" + comma.join(b'"%b":%b' % (k.encode(), v) for k, v in members) + b"}"
+        tear = draw(st.sampled_from([0, 0, 0, 0, draw(st.integers(0, len(line)))]))
+        lines.append((line[:tear] + line[tear + 1 :] if tear else line).replace(b"\n", b""))
+    return lines
+
+
+@pytest.mark.parametrize("kind", ["comments", "submissions"])
+@settings(max_examples=250, deadline=None)
+@given(lines=siblings())
+def test_what_a_line_repeats_of_the_line_before_is_judged_as_if_it_stood_alone(kind, lines):
+    assert by_scan(kind, lines)[0] == strictly(kind, lines)
+
+
+def test_a_value_that_goes_on_where_that_of_the_line_before_ended_is_not_taken_for_it():
+    first = b"{%b}" % b",".join(b'"%b":%b' % (k.encode(), v) for k, v in SIBLING.items())
+    after = [
+        first[:-1] + b"2}",  # a longer last number
+        first[:-1] + b"}}",
+        first.replace(b"false", b"falsey"),
+        first.replace(b"null}", b"null]"),
+        first.replace(b'"score":3', b'"score":3,"score":4'),
+        first.replace(b'"locked":false', b'"locked":false,"id":"other"'),
+        first.replace(b'"score":3', b'"score":31'),
+    ]
+    lines = [line for other in after for line in (first, other)]
+    said, asked = by_scan("comments", lines)
+    assert said == strictly("comments", lines)
+    assert asked == 5
+    assert said[-1]["score"] == 31
+
+
+def test_a_line_of_more_keys_than_are_remembered_is_left_to_the_strict_decoder():
+    line = first = b'{"id":"c1x","author":"a","subreddit":"b","body":"c","created_utc":1430438400'
+    line += b"".join(b',"k%d":1' % k for k in range(300)) + b"}"
+    extra = first + b"".join(b',"x%d":1' % k for k in range(100))
+    extra += b"".join(b',"k%d":1' % k for k in range(200)) + b"}"
+    short = first + b"".join(b',"k%d":1' % k for k in range(200)) + b"}"
+    lines = [line, short, extra, short]
+    assert by_scan("comments", lines) == (strictly("comments", lines), 2)
+
+
 def test_usual_records_of_every_era_do_not_need_the_strict_decoder(comment, submission):
     usual = [
         comment(),

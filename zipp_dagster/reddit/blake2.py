@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from zipp_dagster.reddit.bytescan import borrowed
+from zipp_dagster.reddit.vectors import borrowed, eight_bytes, prefetch
 
 BLOCK = 128
+AHEAD = 8  # so many texts earlier their memory is asked for: it lies a line of the dump away
 LANES = 64  # so many that the compiler keeps the loops over them, and makes them vector operations
 
 _IV = np.array(
@@ -107,26 +108,48 @@ def keyed_state(key: bytes, person: bytes) -> NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True)
+def _lower(word):  # type: ignore[no-untyped-def]
+    # Eight bytes at once: a byte from A to Z has no high bit, and gets one in the first sum only.
+    low = word & np.uint64(0x7F7F7F7F7F7F7F7F)
+    capital = (low + np.uint64(0x3F3F3F3F3F3F3F3F)) & ~(low + np.uint64(0x2525252525252525))
+    return word | (capital & ~word & np.uint64(0x8080808080808080)) >> np.uint64(2)
+
+
+@njit(cache=True, nogil=True)
+def _put(words, lane, prefix, data, start, length):  # type: ignore[no-untyped-def]
+    # A text in lower case, behind the prefix, as the message of a lane.
+    ahead, size = len(prefix), len(prefix) + length
+    for k in range(16):
+        words[k, lane] = 0
+    if ahead == 0 and start + size + 8 <= len(data):
+        for k in range((size + 7) >> 3):
+            word = eight_bytes(data, start + 8 * k)
+            rest = size - 8 * k
+            if rest < 8:
+                word &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
+            words[k, lane] = _lower(word)
+        return
+    for k in range(size):
+        byte = np.uint64(prefix[k] if k < ahead else data[start + k - ahead])
+        words[k >> 3, lane] |= byte << np.uint64((k & 7) << 3)
+    for k in range((size + 7) >> 3):
+        words[k, lane] = _lower(words[k, lane])
+
+
+@njit(cache=True, nogil=True)
 def _tokens(state, prefix, data, starts, lengths, wanted, out, words, digests):  # type: ignore[no-untyped-def]
-    ahead = len(prefix)
     words, digests, data = borrowed(words), borrowed(digests), borrowed(data)
     counters = np.zeros(LANES, dtype=np.int64)
     rows = np.empty(LANES, dtype=np.int64)
-    filled = 0
+    filled, last = 0, len(starts) - 1
     for row in range(len(starts)):
+        prefetch(data, starts[min(row + AHEAD, last)])
         if wanted[row]:
-            size = ahead + lengths[row]
-            for k in range(16):
-                words[k, filled] = 0
-            for k in range(size):
-                byte = np.uint64(prefix[k] if k < ahead else data[starts[row] + k - ahead])
-                if byte >= np.uint64(65) and byte <= np.uint64(90):
-                    byte |= np.uint64(32)
-                words[k >> 3, filled] |= byte << np.uint64((k & 7) << 3)
-            counters[filled] = BLOCK + size
+            _put(words, filled, prefix, data, starts[row], lengths[row])
+            counters[filled] = BLOCK + len(prefix) + lengths[row]
             rows[filled] = row
             filled += 1
-        if filled == LANES or (filled > 0 and row == len(starts) - 1):
+        if filled == LANES or (filled > 0 and row == last):
             _compress(state, words, counters, True, digests)
             for lane in range(filled):
                 out[rows[lane]] = digests[0, lane]

@@ -14,7 +14,8 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from zipp_dagster.reddit.bytescan import NEWLINE, PLAIN, borrowed, hex4, put_text
+from zipp_dagster.reddit.arrays import fixed, texts
+from zipp_dagster.reddit.bytescan import PLAIN, hex4, put_text
 from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.identifiers import base36_value, id_number
 from zipp_dagster.reddit.jsonscan import is_text
@@ -31,6 +32,7 @@ from zipp_dagster.reddit.scanner import (
     scan_lines,
     wanted_keys,
 )
+from zipp_dagster.reddit.vectors import NEWLINE, STEP, borrowed, prefetch
 
 # The first three texts are those that may not be empty, the first number is the time.
 _COMMENT_KEYS = {
@@ -53,6 +55,7 @@ _LONGEST_AUTHOR = 100  # one block of the pseudonyms' hash; names have 20 charac
 
 _DELETED = np.frombuffer(b"[deleted]", dtype=np.uint8)
 _REMOVED = np.frombuffer(b"[removed]", dtype=np.uint8)
+AHEAD = 8  # so many rows earlier the memory of a text is asked for: it lies a line away
 _NO, _YES, _UNSURE = range(3)
 
 Rejected = list[tuple[int, int, bytes, str]]
@@ -87,17 +90,21 @@ class Rows:
     def text(self, name: str, rows: NDArray[np.int64]) -> pa.Array:
         """A text field of some rows as an Arrow string array, escapes resolved."""
         at, scan = self.slot(name), self.scan
-        offsets, values, valid = _gather(
-            self.data, self.extra, scan.starts[at], scan.lengths[at], scan.forms[at], rows
-        )
-        nulls = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-        buffers = [nulls, pa.py_buffer(offsets), pa.py_buffer(values)]
-        return pa.Array.from_buffers(pa.string(), len(rows), buffers)
+        places = scan.starts[at], scan.lengths[at], scan.forms[at], rows
+        # Made here and lent to the compiled function: see `borrowed`.
+        offsets, valid = np.empty(len(rows) + 1, dtype=np.int32), np.empty(len(rows), dtype=bool)
+        values = np.empty(_room(*places[1:]) + STEP, dtype=np.uint8)
+        _gather(self.data, self.extra, *places, offsets, values, valid)
+        return texts(offsets, values[: offsets[-1]], valid)
 
     def number(self, name: str, rows: NDArray[np.int64]) -> pa.Array:
         """A number field of some rows, int64."""
         at = self.slot(name)
-        return pa.array(self.scan.numbers[at][rows], mask=~self.scan.present[at][rows])
+        return fixed(self.scan.numbers[at][rows], pa.int64(), self.scan.present[at][rows])
+
+    def time(self, name: str, rows: NDArray[np.int64]) -> pa.Array:
+        """A field of seconds since 1970 of some rows, as timestamps."""
+        return fixed(self.scan.numbers[self.slot(name)][rows] * 1_000_000, pa.timestamp("us"))
 
     def flag(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """A true-or-false field of some rows, false where it is missing."""
@@ -201,8 +208,10 @@ def _gone(data, start, length, form):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _judge(data, scan, comments, deleted, numbers):  # type: ignore[no-untyped-def]
     starts, lengths, forms = scan.starts, scan.lengths, scan.forms
-    data, doubts = borrowed(data), scan.doubt
+    data, doubts, last = borrowed(data), scan.doubt, len(deleted) - 1
     for row in range(len(deleted)):
+        for slot in (_ID, _AUTHOR, _BODY):
+            prefetch(data, starts[slot, min(row + AHEAD, last)])
         if doubts[row]:
             continue
         value = base36_value(data, starts[_ID, row], lengths[_ID, row])
@@ -227,24 +236,30 @@ def _judge(data, scan, comments, deleted, numbers):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _gather(data, extra, starts, lengths, forms, rows):  # type: ignore[no-untyped-def]
+def _room(lengths, forms, rows):  # type: ignore[no-untyped-def]
+    # The bytes of the texts of some rows, escapes unresolved.
     room = 0
     for row in rows:
         room += lengths[row] if forms[row] != 0 else 0
-    made = np.empty(room, dtype=np.uint8)
-    data, extra, values = borrowed(data), borrowed(extra), borrowed(made)
-    offsets = np.empty(len(rows) + 1, dtype=np.int32)
-    valid = np.ones(len(rows), dtype=np.bool_)
+    return room
+
+
+@njit(cache=True, nogil=True)
+def _gather(  # type: ignore[no-untyped-def]
+    data, extra, starts, lengths, forms, rows, offsets, values, valid
+):  # fmt: skip
+    data, extra, values = borrowed(data), borrowed(extra), borrowed(values)
     to, own = 0, len(data)
     for k in range(len(rows)):
+        prefetch(data, starts[rows[min(k + AHEAD, len(rows) - 1)]])
         row = rows[k]
         offsets[k] = to
         start, count, form = starts[row], lengths[row], forms[row]
+        valid[k] = form != 0
         if form == 0:
-            valid[k] = False
-        elif start < own:
+            continue
+        if start < own:
             to = put_text(values, to, data, start, count, form)
         else:
             to = put_text(values, to, extra, start - own, count, form)
     offsets[len(rows)] = to
-    return offsets, made[:to], valid

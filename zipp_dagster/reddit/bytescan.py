@@ -1,6 +1,7 @@
 """Compiled steps over bytes: find the end of a JSON string, check UTF-8, resolve escapes, copy.
 
-What lives here: loops over single strings, 32 bytes at a time. What a line means is in `scanner`.
+What lives here: loops over single strings, 32 bytes at a time (`vectors` has the instructions).
+What a line means is in `scanner`.
 All of it runs without the interpreter lock. Compiled code is cached beside this file, or where
 NUMBA_CACHE_DIR says.
 """
@@ -8,14 +9,26 @@ NUMBA_CACHE_DIR says.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
-STEP = 32
-QUOTE, BACKSLASH, SLASH, NEWLINE = ord('"'), ord("\\"), ord("/"), ord("\n")
-SPACE, ZERO, NINE, LETTER_U = ord(" "), ord("0"), ord("9"), ord("u")
+from zipp_dagster.reddit.vectors import (
+    BACKSLASH,
+    NEWLINE,
+    QUOTE,
+    SLASH,
+    SPACE,
+    STEP,
+    borrowed,
+    copy,
+    copy_step,
+    differing,
+    first_bit,
+    newlines,
+    slashes,
+    stops,
+)
+
+ZERO, NINE, LETTER_U = ord("0"), ord("9"), ord("u")
 
 PLAIN, ESCAPED, DOUBT = 1, 2, -1
 """How a string is written: as it is, with escapes; or not to be judged here."""
@@ -23,71 +36,6 @@ PLAIN, ESCAPED, DOUBT = 1, 2, -1
 _ESCAPES = np.zeros(256, dtype=np.uint8)
 for _letter, _meaning in zip('"\\/bfnrt', '"\\/\b\f\n\r\t'):
     _ESCAPES[ord(_letter)] = ord(_meaning)
-
-
-def _pointer(context, builder, array_type, array, index):  # type: ignore[no-untyped-def]
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
-
-
-@intrinsic
-def borrowed(typing_context, array):  # type: ignore[no-untyped-def]
-    """The same array without an owner: passing it on costs no reference count (60 % of a scan).
-
-    For arguments, which the caller keeps alive. An array made in the same function is freed after
-    the last use of its own name, and its memory given to another thread.
-    """
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
-
-    return array(array), generate
-
-
-@intrinsic
-def _stops(typing_context, data, at):  # type: ignore[no-untyped-def]
-    # 32 bytes in one comparison; LLVM finds no such loop by itself, because it may end early.
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        vector, bits = ir.VectorType(ir.IntType(8), STEP), ir.IntType(STEP)
-        place = _pointer(context, builder, signature.args[0], *arguments)
-        loaded = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
-
-        def splat(value):  # type: ignore[no-untyped-def]
-            return ir.Constant(vector, [value] * STEP)
-
-        stop = builder.or_(
-            builder.icmp_unsigned("==", loaded, splat(QUOTE)),
-            builder.icmp_unsigned("==", loaded, splat(BACKSLASH)),
-        )
-        stop = builder.or_(stop, builder.icmp_unsigned("<", loaded, splat(SPACE)))
-        high = builder.icmp_unsigned(">=", loaded, splat(128))
-        wide = ir.IntType(64)
-        low_half = builder.zext(builder.bitcast(stop, bits), wide)
-        high_half = builder.zext(builder.bitcast(high, bits), wide)
-        return builder.or_(low_half, builder.shl(high_half, ir.Constant(wide, STEP)))
-
-    return types.uint64(data, types.intp), generate
-
-
-@intrinsic
-def _first_bit(typing_context, mask):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def _copy(typing_context, target, to, source, start, count):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        written = _pointer(context, builder, signature.args[0], *arguments[:2])
-        read = _pointer(context, builder, signature.args[2], *arguments[2:4])
-        cgutils.raw_memcpy(builder, written, read, arguments[4], 1)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, source, types.intp, types.intp), generate
 
 
 @njit(cache=True, nogil=True)
@@ -99,10 +47,10 @@ def next_stop(data, at):  # type: ignore[no-untyped-def]
     high = False
     size = len(data)
     while at + STEP <= size:
-        mask = _stops(data, at)
+        mask = stops(data, at)
         stop, above = mask & np.uint64(0xFFFFFFFF), mask >> np.uint64(STEP)
         if stop != 0:
-            place = _first_bit(stop)
+            place = first_bit(stop)
             if above & ((np.uint64(1) << place) - np.uint64(1)) != 0:
                 high = True
             return at + np.int64(place), high
@@ -113,6 +61,49 @@ def next_stop(data, at):  # type: ignore[no-untyped-def]
         high |= data[at] >= 128
         at += 1
     return at, high
+
+
+@njit(cache=True, nogil=True)
+def same_bytes(data, one, other, count):  # type: ignore[no-untyped-def]
+    """How many bytes, up to `count`, are the same from two places on; `other` lies before `one`."""
+    size, same = len(data), 0
+    while same < count and one + same + STEP <= size:
+        found = differing(data, one + same, other + same)
+        if found != 0:
+            return min(count, same + np.int64(first_bit(found)))
+        same += STEP
+    if same >= count:
+        return count
+    while same < count and one + same < size and data[one + same] == data[other + same]:
+        same += 1
+    return same
+
+
+@njit(cache=True, nogil=True)
+def next_slash(data, at, end):  # type: ignore[no-untyped-def]
+    """Position of the next slash before `end`; `end` where there is none."""
+    while at + STEP <= len(data) and at < end:
+        found = slashes(data, at)
+        if found != 0:
+            return min(end, at + np.int64(first_bit(found)))
+        at += STEP
+    while at < end and data[at] != SLASH:
+        at += 1
+    return min(at, end)
+
+
+@njit(cache=True, nogil=True)
+def count_newlines(data):  # type: ignore[no-untyped-def]
+    """The number of newlines."""
+    data = borrowed(data)
+    count, at = 0, 0
+    while at + STEP <= len(data):
+        count += newlines(data, at)
+        at += STEP
+    while at < len(data):
+        count += data[at] == NEWLINE
+        at += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -174,10 +165,15 @@ def string_end(data, at):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def is_utf8(data, at, end):  # type: ignore[no-untyped-def]
     """True where the bytes are UTF-8 (Unicode 15, table 3-7), as Python's decoder has it."""
+    size = len(data)
     while at < end:
         byte = data[at]
         if byte < 0x80:
-            at += 1
+            above = stops(data, at) >> np.uint64(STEP) if at + STEP <= size else np.uint64(1)
+            if above == 0:
+                at += STEP
+            else:
+                at += max(1, np.int64(first_bit(above)))
             continue
         low, high = 0x80, 0xBF
         if 0xC2 <= byte <= 0xDF:
@@ -230,15 +226,19 @@ def _put_code(target, to, code):  # type: ignore[no-untyped-def]
 def put_text(target, to, source, at, count, form):  # type: ignore[no-untyped-def]
     """Copies a string that `string_end` accepted, escapes resolved; returns the new end.
 
-    An escaped string must be followed by its quote in `source`, as it is in a line.
+    An escaped string must be followed by its quote in `source`, as it is in a line. A short one is
+    copied in one step: `target` may be written to behind the string, as far as it has room.
     """
     if form == PLAIN:
-        _copy(target, to, source, at, count)
+        if count <= STEP and to + STEP <= len(target) and at + STEP <= len(source):
+            copy_step(target, to, source, at)
+        else:
+            copy(target, to, source, at, count)
         return to + count
     end = at + count
     while at < end:
         stop, _ = next_stop(source, at)
-        _copy(target, to, source, at, stop - at)
+        copy(target, to, source, at, stop - at)
         to += stop - at
         at = stop
         if at >= end:

@@ -14,13 +14,16 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
+from zipp_dagster.reddit.arrays import booleans, fixed, strings
 from zipp_dagster.reddit.blocks import Rows
 from zipp_dagster.reddit.bots import AUTO_MODERATOR
+from zipp_dagster.reddit.bytescan import next_slash
 from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.erasure import Tombstones
 from zipp_dagster.reddit.images import key_of_url
 from zipp_dagster.reddit.lines import HEAD_BYTES
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer
+from zipp_dagster.reddit.vectors import borrowed
 
 KEPT, DELETED, ERASED = 0, 1, 2
 
@@ -133,19 +136,24 @@ class ColumnMaker:
         """True for the pseudonyms of listed accounts."""
         return _within(users, self._bots)
 
-    def table(self, rows: Rows, kept: NDArray[np.int64], users: NDArray[np.uint64]) -> pa.Table:
+    def table(
+        self,
+        rows: Rows,
+        kept: NDArray[np.int64],
+        users: NDArray[np.uint64],
+        bots: NDArray[np.bool_],
+    ) -> pa.Table:
         """The Arrow table of the rows to keep, in the schema of their kind.
 
-        Shapes: kept int64 [k], places in `rows`; users uint64 [k], their authors.
+        Shapes: kept int64 [k], places in `rows`; users uint64 [k], their authors; bots bool [k].
         """
-        created = rows.number("created_utc", kept)
         columns: dict[str, pa.Array] = {
             "id": rows.text("id", kept),
-            "user_id": pa.array(users),
+            "user_id": fixed(users, pa.uint64()),
             "subreddit": self._communities(rows.text("subreddit", kept)),
             "score": rows.number("score", kept),
-            "created_at": pc.multiply(created, 1_000_000).view(pa.timestamp("us")),
-            "is_bot": pa.array(self.bots(users)),
+            "created_at": rows.time("created_utc", kept),
+            "is_bot": booleans(bots),
         }
         if self.kind == "comments":
             columns |= {
@@ -158,7 +166,7 @@ class ColumnMaker:
         return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
 
     def _communities(self, names: pa.Array) -> pa.Array:
-        profile = pc.or_(pc.starts_with(names, "u_"), pc.starts_with(names, "U_"))
+        profile = _marked(names, _mark_profiles)
         return _replaced(names, profile, lambda name: community(name, self._pseudonymizer))
 
     def is_erased_line(self, line: bytes) -> bool:
@@ -174,28 +182,41 @@ class ColumnMaker:
 
 def masked(texts: pa.Array) -> pa.Array:
     """Texts with mentions of users masked, see `without_names`."""
+    return _replaced(texts, _marked(texts, _mark_mentions), without_names)
+
+
+def _marked(texts: pa.Array, mark: Callable[..., None]) -> NDArray[np.bool_]:
     _, offsets, values = texts.buffers()
-    if values is None or not values.size:
-        return texts
     likely = np.zeros(len(texts), dtype=bool)
-    places = np.frombuffer(offsets, dtype=np.int32)
-    _mark_mentions(places, np.frombuffer(values, dtype=np.uint8), likely)
-    return _replaced(texts, pa.array(likely), without_names)
+    if values is not None and values.size:
+        places = np.frombuffer(offsets, dtype=np.int32)
+        mark(places, np.frombuffer(values, dtype=np.uint8), likely)
+    return likely
 
 
 @njit(cache=True, nogil=True)
 def _mark_mentions(offsets, values, likely):  # type: ignore[no-untyped-def]
     # A mention has u/ or user/ in it: looking for u/ and er/ sorts out nearly all texts.
+    values = borrowed(values)
     for row in range(len(likely)):
-        first = offsets[row]
-        for k in range(first + 1, offsets[row + 1]):
-            if values[k] == ord("/"):
-                before = values[k - 1] | 32
-                if before == ord("u") or (
-                    before == ord("r") and k > first + 1 and values[k - 2] | 32 == ord("e")
-                ):
-                    likely[row] = True
-                    break
+        first, end = offsets[row], offsets[row + 1]
+        k = next_slash(values, first + 1, end)
+        while k < end:
+            before = values[k - 1] | 32
+            if before == ord("u") or (
+                before == ord("r") and k > first + 1 and values[k - 2] | 32 == ord("e")
+            ):
+                likely[row] = True
+                break
+            k = next_slash(values, k + 1, end)
+
+
+@njit(cache=True, nogil=True)
+def _mark_profiles(offsets, values, likely):  # type: ignore[no-untyped-def]
+    for row in range(len(likely)):
+        at = offsets[row]
+        if offsets[row + 1] - at > 1:
+            likely[row] = values[at] | 32 == ord("u") and values[at + 1] == ord("_")
 
 
 def _submission_columns(rows: Rows, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
@@ -215,7 +236,7 @@ def _submission_columns(rows: Rows, kept: NDArray[np.int64]) -> dict[str, pa.Arr
         "domain": rows.text("domain", kept),
         "media_key": media,
         "num_comments": rows.number("num_comments", kept),
-        "over_18": pa.array(rows.flag("over_18", kept)),
+        "over_18": booleans(rows.flag("over_18", kept)),
         "is_image": pc.is_valid(media),
     }
 
@@ -224,13 +245,12 @@ def _not_empty(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
-def _replaced(texts: pa.Array, chosen: pa.Array, change: Callable[[str], str]) -> pa.Array:
-    picked = texts.filter(chosen)
-    if not len(picked):
+def _replaced(texts: pa.Array, chosen: NDArray[np.bool_], change: Callable[[str], str]) -> pa.Array:
+    if not chosen.any():
         return texts
-    return pc.replace_with_mask(
-        texts, chosen, pa.array([change(text) for text in picked.to_pylist()], pa.string())
-    )
+    picked = texts.take(fixed(np.flatnonzero(chosen), pa.int64()))
+    changed = strings([change(text) for text in picked.to_pylist()])
+    return pc.replace_with_mask(texts, booleans(chosen), changed)
 
 
 def _sorted_tokens(tokens: Iterable[int]) -> NDArray[np.uint64]:

@@ -26,6 +26,7 @@ ERASURES_SCHEMA = pa.schema(
         ("token", pa.uint64()),
         ("recorded_at", pa.timestamp("us")),
         ("reason", pa.string()),
+        ("key", pa.string()),
     ]
 )
 
@@ -52,14 +53,15 @@ class Mark(NamedTuple):
 class Tombstone:
     """One recorded erasure.
 
-    `partitions` names the monthly tables that hold or held the data (`comments[2024-01]`); None
+    `key` is the fingerprint of the pseudonym key under which it was recorded: under another one it would
+    match nothing. `partitions` names the monthly tables that hold or held the data (`comments[2024-01]`); None
     while nobody has looked, which counts as all. `receipt` is set once the old versions are gone.
     """
 
     mark: Mark
     recorded_at: datetime
-    reason: str = ""
-    key: str | None = None
+    reason: str
+    key: str
     partitions: tuple[str, ...] | None = None
     receipt: str | None = None
 
@@ -185,13 +187,14 @@ def _round(pseudonymizer: Pseudonymizer, number: int, half: int) -> int:
 
 
 def tombstone_table(path: Path | None) -> pa.Table:
-    """The `erasures` table: kind, token, recorded_at, reason; empty where there is no file."""
+    """The `erasures` table: kind, token, recorded_at, reason, key; empty where there is no file."""
     rows = [
         {
             "kind": stone.mark.kind,
             "token": stone.mark.token,
             "recorded_at": stone.recorded_at,
             "reason": stone.reason,
+            "key": stone.key,
         }
         for stone in read_tombstones(path)
     ]
@@ -220,7 +223,7 @@ def read_tombstones(path: Path | None, key: str | None = None) -> list[Tombstone
                 f"{path}, line {number} is no tombstone ({type(error).__name__}). Restore the file: "
                 "an ingest without it would bring erased data back."
             ) from error
-    if key is not None and any(stone.key not in (None, key) for stone in stones):
+    if key is not None and any(stone.key != key for stone in stones):
         raise ErasureError(
             f"{path} was written under another pseudonym key: none of its tombstones would match. "
             "Set reddit.pseudonym_key or reddit.pseudonym_key_file to the key of that time; after a "
@@ -262,10 +265,16 @@ def _from_json(row: dict[str, Any]) -> Tombstone:
         Mark(row["kind"], int(row["token"], 16)),
         datetime.fromisoformat(row["recorded_at"]),
         row["reason"],
-        row.get("key"),
+        _fingerprint(row["key"]),
         None if partitions is None else tuple(partitions),
         row.get("receipt"),
     )
+
+
+def _fingerprint(key: object) -> str:
+    if not isinstance(key, str) or not key:
+        raise TypeError("key")
+    return key
 
 
 def _to_json(stone: Tombstone) -> dict[str, Any]:

@@ -106,16 +106,35 @@ class DistinctIds:
 
     def add(self, numbers: Identifiers) -> None:
         """Adds identifiers, repeated ones as well."""
-        fresh = np.unique(numbers)
-        self._waiting.append(fresh)
-        self._held += len(fresh)
+        self._waiting.append(numbers)
+        self._held += len(numbers)
         if self._held >= self._merge_at:
             self._merge()
 
     def _merge(self) -> None:
-        self._merged = np.unique(np.concatenate([self._merged, *self._waiting]))
+        # One sort of what is new: sorting everything again would cost more with every merge.
+        fresh = np.sort(np.concatenate(self._waiting)) if self._waiting else self._merged[:0]
+        merged = np.empty(len(self._merged) + len(fresh), dtype=np.uint64)
+        self._merged = merged[: _union(self._merged, fresh, merged)].copy()
         self._waiting, self._held = [], 0
 
     def __len__(self) -> int:
         self._merge()
         return len(self._merged)
+
+
+@njit(cache=True, nogil=True)
+def _union(one, other, merged):  # type: ignore[no-untyped-def]
+    # The distinct values of two sorted arrays into a third, in order; returns how many.
+    i, j, count = 0, 0, 0
+    while i < len(one) or j < len(other):
+        if j == len(other) or (i < len(one) and one[i] <= other[j]):
+            value = one[i]
+            i += 1
+        else:
+            value = other[j]
+            j += 1
+        if count == 0 or merged[count - 1] != value:
+            merged[count] = value
+            count += 1
+    return count

@@ -185,9 +185,10 @@ class _Ingest:
         report.kept += int(stays.sum())
         kept = usable[stays]
         users = users[kept]
-        report.bots += int(self._maker.bots(users).sum())
+        bots = self._maker.bots(users)
+        report.bots += int(bots.sum())
         self.authors.add(users[users != np.uint64(self._maker.auto_moderator)])
-        return self._maker.table(rows, kept, users)
+        return self._maker.table(rows, kept, users, bots)
 
     def reject(self, rejected: Rejected) -> pa.Table:
         """The table of rejected lines; those that show something erased are only counted."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from zipp_dagster.reddit.bytescan import DOUBT, NINE, QUOTE, SPACE, ZERO, next_stop, string_end
+from zipp_dagster.reddit.bytescan import DOUBT, NINE, ZERO, next_stop, string_end
+from zipp_dagster.reddit.vectors import QUOTE, SPACE
 
 COMMA, COLON, OPEN, CLOSE = ord(","), ord(":"), ord("{"), ord("}")
 LIST, LIST_END, MINUS, POINT = ord("["), ord("]"), ord("-"), ord(".")

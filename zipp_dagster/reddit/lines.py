@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import zstandard
 
+from zipp_dagster.reddit.bytescan import count_newlines
 from zipp_dagster.reddit.dumps import DumpError
 from zipp_dagster.reddit.zstd_frames import FollowedFile
 
@@ -141,8 +142,8 @@ def _cut_lines(path: Path, block_bytes: int, max_line_bytes: int) -> Iterator[Bl
 
 
 def _newlines(view: memoryview) -> int:
-    # Six times faster than bytes.count, which took a twentieth of an ingest.
-    return int(np.count_nonzero(np.frombuffer(view, dtype=np.uint8) == ord("\n")))
+    # Many times faster than bytes.count, which took a twentieth of an ingest.
+    return int(count_newlines(np.frombuffer(view, dtype=np.uint8)))
 
 
 def _memory(free: deque[bytearray], size: int) -> bytearray:

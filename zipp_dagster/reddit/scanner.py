@@ -4,6 +4,10 @@ What lives here: the compiled scan. It knows one narrow form of a record, which 
 have, and answers *doubt* to everything else: the strict decoder of `records` judges those. A line
 that the scan accepts is valid JSON, means the same to that decoder, and needs no normalising.
 Columns are made in `blocks` and `columns`.
+
+A line mostly repeats the line before: the same keys in the same order, and half of the values. Both
+are compared from one key to another, 32 bytes at a time: keys and values that nobody wants and that
+were valid a line ago are valid where the same bytes stand again, and need no parsing.
 """
 
 from __future__ import annotations
@@ -16,14 +20,12 @@ from numpy.typing import NDArray
 
 from zipp_dagster.reddit.bytescan import (
     DOUBT,
-    NEWLINE,
     NINE,
     PLAIN,
-    QUOTE,
     ZERO,
-    borrowed,
     is_utf8,
     line_end,
+    same_bytes,
     string_end,
 )
 from zipp_dagster.reddit.jsonscan import (
@@ -42,9 +44,13 @@ from zipp_dagster.reddit.jsonscan import (
     word_at,
 )
 from zipp_dagster.reddit.records import EARLIEST, LATEST
+from zipp_dagster.reddit.vectors import NEWLINE, QUOTE, borrowed
 
 TEXT, NUMBER, TIME, FLAG, NOTES = range(5)
 """What a field may hold: a string; an integer; seconds; true or false; the archive's `_meta`."""
+
+_MOST_KEYS = 256  # of a line that the next one is compared with
+_FAR = 8  # so many keys may be missing in a line before the comparison ends
 
 _DELETED_LATER = np.frombuffer(b"was_deleted_later", dtype=np.uint8)
 _REMOVAL_TYPE = np.frombuffer(b"removal_type", dtype=np.uint8)
@@ -196,25 +202,61 @@ def _find(data, start, end, names, lengths, lookup):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
+def _again(data, at, end, begins, first, count):  # type: ignore[no-untyped-def]
+    # Where the line before has the key that lies from `at` to `end`, a little ahead; else -1.
+    for k in range(first, min(first + _FAR, count)):
+        if same_bytes(data, at, begins[k], end - at) == end - at:
+            return k
+    return -1
+
+
+@njit(cache=True, nogil=True)
 def _scan(  # type: ignore[no-untyped-def]
-    data, longest, names, name_lengths, kinds, slots, lookup, needed, starts, lengths, forms,
-    numbers, present, flags, removed, doubt, lines,
+    data, longest, names, name_lengths, kinds, slots, lookup, needed, layout, starts, lengths,
+    forms, numbers, present, flags, removed, doubt, lines,
 ):  # fmt: skip
     # Arrays one by one: an array that is taken out of a tuple costs a reference count each time.
     data, names, name_lengths = borrowed(data), borrowed(names), borrowed(name_lengths)
-    lookup = borrowed(lookup)
-    line = 0
+    lookup, layout = borrowed(lookup), borrowed(layout)
+    line, keys_before = 0, 0
     for row in range(len(doubt)):
+        # Of each key: where it begins, how far its value is, its place among the wanted ones, and
+        # the next key that the comparison must not pass over. One half of them is the line before.
+        half = row & 1
+        begins, values, places, _ = layout[half]
+        old_begins, old_values, old_places, old_stops = layout[1 - half]
         lines[row] = line
-        at, seen = line, 0
+        at, seen, keys, old = line, 0, 0, 0
         more = data[at] == OPEN
         at = at + 1 if more else DOUBT
         while more:
-            value, key_end = key(data, at)
+            value, place = np.int64(DOUBT), np.int64(-1)
+            if old < keys_before:
+                first, stop = old_begins[old], old_stops[old]
+                ahead = old_begins[stop] - first + old_values[stop]
+                same = same_bytes(data, at, first, ahead)
+                while old < stop and old_begins[old + 1] - first <= same and keys < _MOST_KEYS:
+                    begins[keys], values[keys] = at + old_begins[old] - first, old_values[old]
+                    places[keys] = -1
+                    keys += 1
+                    old += 1
+                passed = old_begins[old] - first
+                at += passed
+                if same - passed >= old_values[old]:
+                    value, place = skip_spaces(data, at + old_values[old]), old_places[old]
+                    old += 1
             if value < 0:
+                value, key_end = key(data, at)
+                if value < 0:
+                    at = DOUBT
+                    break
+                place = _find(data, at + 1, key_end, names, name_lengths, lookup)
+                old = max(old, _again(data, at, key_end + 1, old_begins, old, keys_before) + 1)
+            if keys == _MOST_KEYS:
                 at = DOUBT
                 break
-            place = _find(data, at + 1, key_end, names, name_lengths, lookup)
+            begins[keys], values[keys], places[keys] = at, value - at, place
+            keys += 1
             if place < 0:
                 at = skip_value(data, value)
             elif seen >> place & 1:
@@ -250,6 +292,13 @@ def _scan(  # type: ignore[no-untyped-def]
         if not good or forms[0, row] != PLAIN or forms[1, row] != PLAIN:
             doubt[row] = True
             at = line_end(data, line)
+            keys = 0
+        keys_before = keys
+        stop = keys - 1  # what follows the last key is never passed over
+        for k in range(keys - 1, -1, -1):
+            if places[k] >= 0:
+                stop = k
+            layout[half, 3, k] = stop
         line = at + 1
 
 
@@ -274,5 +323,6 @@ def scan_lines(
         np.zeros(n, dtype=bool),
         np.zeros(n, dtype=np.int64),
     )
-    _scan(data, longest, *keys, needed, *scan)
+    layout = np.zeros((2, 4, _MOST_KEYS), dtype=np.int64)
+    _scan(data, longest, *keys, needed, layout, *scan)
     return scan
