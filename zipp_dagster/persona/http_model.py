@@ -170,8 +170,8 @@ class HttpModel:
                 f"{self.name} refused: HTTP {error.status_code}: {detail}"
             ) from cause
         except openai.APIConnectionError as error:
-            cause = error.__cause__
-            raise _Transient(f"{type(error).__name__}: {cause or error}") from error
+            why = error.__cause__ or error
+            raise _Transient(f"{type(error).__name__}: {why}") from error
         except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
             raise _Transient("the answer is no JSON") from error
         choices = getattr(answer, "choices", None)
