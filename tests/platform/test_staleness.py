@@ -45,7 +45,16 @@ def test_an_older_version_that_is_not_current_is_nobodys_problem(lake, publish):
 
 
 def test_an_asset_that_follows_content_outside_the_lake_is_left_out(lake, publish):
-    publish("inventory", inputs=[publish("world", text="old")])
-    publish("world", text="new")
-    assert not staleness(lake).consistent
-    assert staleness(lake, {"inventory"}).consistent
+    for by_content in (False, True):
+        publish("inventory", inputs=[publish("world", text="old")], by_content=by_content)
+        publish("world", text="new")
+        assert staleness(lake).consistent == by_content
+
+
+def test_only_what_some_versions_were_made_from_is_judged_if_asked(lake, publish):
+    bread = publish("bread", inputs=[publish("flour", text="old")])
+    toast, soup = publish("toast", inputs=[bread]), publish("soup", inputs=[publish("water")])
+    publish("flour", text="new")
+    assert staleness(lake, [soup]).consistent
+    report = staleness(lake, [toast])
+    assert [entry.asset for entry in report.outdated] == ["bread"] and report.versions == 3

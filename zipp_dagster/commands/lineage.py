@@ -182,13 +182,11 @@ def stale(as_json: bool) -> None:
 
     Needs the lake only. What a run would make, and why, is `zipp run --plan`.
     """
-    from assets.catalogue import catalogue
     from zipp_dagster.console import out
     from zipp_dagster.platform.staleness import staleness
     from zipp_dagster.runner import local_platform
 
-    by_content = {name for name, entry in catalogue().items() if entry.version_by_content}
-    report = staleness(local_platform().lake, by_content)
+    report = staleness(local_platform().lake)
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=1))
     else:

@@ -36,9 +36,7 @@ def lineage_page(lake: Lake, catalogue: Catalogue, asset: str, partition: str | 
     root = lineage_tree(lake, asset, partition)
     boxes = _boxes(root)
     drawing = draw({name: box.inputs for name, box in boxes.items()})
-    report = staleness(
-        lake, {name for name, entry in catalogue.items() if entry.version_by_content}
-    )
+    report = staleness(lake)
     stale = {entry.version: entry.sentence for entry in report.outdated}
     columns = {name: catalogue.column_lineage(name) for name in boxes if name in catalogue}
     shown = {name: _box(box, lake, catalogue, stale) for name, box in boxes.items()}

@@ -162,6 +162,7 @@ def materialise(
             metadata=metadata,
             checks=tuple(report.to_json() for report in reports),
             external_files=tuple(external),
+            by_content=artifact.version_by_content,
         )
         _log(tracker, version, summary, seconds)
         if artifact.model_name and not rejected and not skipped:

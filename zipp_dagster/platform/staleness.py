@@ -6,7 +6,7 @@ auditor's question: is what people read now consistent with itself? It needs not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,28 +57,47 @@ class StalenessReport:
         }
 
 
-def staleness(lake: Lake, by_content: Collection[str] = ()) -> StalenessReport:
+def staleness(lake: Lake, above: Iterable[Version] | None = None) -> StalenessReport:
     """Compares the inputs of every current version with what is current now.
 
     An input that was made again to the same data version is not outdated: its content is the same.
+    Nor is a version that follows from content outside the lake: an input made anew changes nothing.
 
     Args:
         lake: where the manifests are.
-        by_content: assets whose version follows from content outside the lake, so that an input
-            made anew changes nothing by itself.
+        above: only these versions and what they were made from; all by default.
     """
     current = {(v.asset, v.partition): v for v in current_versions(lake)}
+    if above is not None:
+        names = _ancestors(current, above)
+        judged = {place: version for place, version in current.items() if place in names}
+    else:
+        judged = current
     outdated = [
         Outdated(
             version.asset, version.partition, version.id, *_input(ref), now.id if now else None
         )
-        for version in current.values()
-        if version.asset not in by_content
+        for version in judged.values()
+        if not version.manifest.by_content
         for ref in version.manifest.inputs
         if (now := current.get((ref.asset, ref.partition))) is None
         or now.manifest.data_version != ref.data_version
     ]
-    return StalenessReport(len(current), tuple(outdated), tuple(_affected(current, outdated)))
+    return StalenessReport(len(judged), tuple(outdated), tuple(_affected(judged, outdated)))
+
+
+def _ancestors(
+    current: dict[tuple[str, str | None], Version], versions: Iterable[Version]
+) -> set[tuple[str, str | None]]:
+    """Asset and partition of the versions and of all that their current inputs are made from."""
+    todo, found = [(v.asset, v.partition) for v in versions], set[tuple[str, str | None]]()
+    while todo:
+        place = todo.pop()
+        if place in found or place not in current:
+            continue
+        found.add(place)
+        todo += [(ref.asset, ref.partition) for ref in current[place].manifest.inputs]
+    return found
 
 
 def current_versions(lake: Lake) -> Iterator[Version]:

@@ -99,6 +99,8 @@ class Manifest:
     metadata: dict[str, Any] = field(default_factory=dict)
     checks: tuple[dict[str, Any], ...] = ()
     external_files: tuple[FileEntry, ...] = ()
+    by_content: bool = False
+    """The data version follows from content outside the lake, not from the inputs' versions."""
 
     @property
     def size(self) -> int:
