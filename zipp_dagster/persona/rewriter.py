@@ -17,7 +17,7 @@ from zipp_dagster.persona.templates import load_template
 FILE: Final = "rewriter.json"
 TEMPLATE_FILE: Final = "rewrite.txt"
 SECTIONS: Final = ("system", "user", "shots")
-SHAPING: Final = ("shots", "style_phrases", "token_limit")
+SHAPING: Final = ("style_phrases", "subject_similarity", "token_limit")
 """Settings of rewriting that change prompts, besides template and language model."""
 
 
