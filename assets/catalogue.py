@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from assets import (
+    ablations,
     encoder,
     encoder_evaluation,
     evaluation,
@@ -42,6 +43,7 @@ STAGES = (
     persona,
     evaluation,
     zipbench,
+    ablations,
     studies,
     gallery,
     promotion,

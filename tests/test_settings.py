@@ -163,6 +163,13 @@ def test_what_only_says_where_and_how_fast_is_left_out_of_the_outcome_values():
             assert not operational & set(section.outcome_values())
 
 
+def test_of_a_list_of_sections_only_what_matters_is_in_the_outcome_values(environment):
+    models = '[{"kind": "http", "model": "one", "base_url": "http://a/v1", "api_key": "s3cret"}]'
+    with environment(ZIPP_ABLATION__LANGUAGE_MODELS=models):
+        (found,) = load_settings().ablation.outcome_values()["language_models"]
+    assert found["model"] == "one" and not {"base_url", "api_key"} & set(found)
+
+
 def test_a_section_is_found_by_its_class_and_a_value_by_its_dotted_name():
     loaded = load_settings()
     assert loaded.section(RedditSettings) is loaded.reddit
