@@ -94,7 +94,7 @@ def test_an_unknown_key_in_the_file_names_the_file_and_suggests_the_near_one(pro
 def test_an_unknown_section_in_the_file_suggests_the_near_one(profile):
     message = error_of(profile, "[encodr]\nhidden = 3\n")
     assert "setting encodr (file" in message and "did you mean encoder?" in message
-    assert "allowed sections and keys: compute, encoder" in message
+    assert "allowed sections and keys: ablation, compute, encoder" in message
 
 
 def test_all_mistakes_of_a_file_are_reported_at_once(profile):
