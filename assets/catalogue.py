@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from assets import (
+    ablations,
     candidates,
     encoder,
     encoder_evaluation,
@@ -43,6 +44,7 @@ STAGES = (
     persona,
     evaluation,
     zipbench,
+    ablations,
     studies,
     gallery,
     promotion,

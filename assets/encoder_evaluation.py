@@ -15,6 +15,9 @@ from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artif
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 
+OWN_COMMUNITIES = "own-communities.parquet"
+"""Beside the ablation's table: how each encoder ranks benchmark users' communities."""
+
 
 @check("scores_complete")
 def scores_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
@@ -141,7 +144,7 @@ def all_encoders_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
     group="encoder",
     kinds={"torch", "parquet"},
     owner=OWNER,
-    inputs=[*GRAPH_INPUTS, "gat_checkpoint"],
+    inputs=[*GRAPH_INPUTS, "gat_checkpoint", "benchmark_holdout"],
     optional=["image_embeddings"],
     checks=[all_encoders_scored],
     pool="gpu",
@@ -152,8 +155,11 @@ def encoder_ablation(
     """The candidate beside its rivals on one split, each graph encoder with and without ImageAlign.
 
     Popularity, TF-IDF + SVD, TF-IDF + NMI, text, LightGCN, GraphSAGE, GATv2: every one has the same
-    number of tuning runs, which are listed; whichever wins, the table says so.
+    number of tuning runs, which are listed; whichever wins, the table says so. How each ranks the
+    benchmark users' own communities lies beside it: what personas mined with it are worth is
+    `downstream_ablation`.
     """
+    import numpy as np
     import pyarrow.parquet as parquet
 
     from zipp_dagster.encoder.ablation import run_ablation
@@ -170,8 +176,11 @@ def encoder_ablation(
         out.scratch,
         {"gatv2_imagealign" if aligned else "gatv2": candidate},
         progress,
+        # Ids only: the encoders never see what was held out.
+        users=np.unique(inputs["benchmark_holdout"].table()["user_id"].to_numpy()),
     )
     parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
+    parquet.write_table(result.rankings, out.path(OWN_COMMUNITIES), compression="zstd")
     summary = _metrics_summary(result.table.to_pylist(), result.notes, None)
     return replace(summary, tables={**summary.tables, "tuning runs": list(result.tuning)})
 

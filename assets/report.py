@@ -16,6 +16,7 @@ from zipp_dagster.zipbench.config import ZipbenchSettings
 
 PARTS = {
     "encoder_ablation": "encoder_ablation",
+    "ablations": "downstream_ablation",
     "language_models": "llm_ablation",
     "pluralism": "pluralism_scores",
     "demographics": "demographic_scores",
@@ -270,6 +271,7 @@ def current_inputs(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOut
         "media",
         "encoder_ablation",
         "gat_checkpoint",
+        "downstream_ablation",
         "llm_ablation",
         "pluralism_scores",
         "demographic_scores",
@@ -288,6 +290,7 @@ def current_inputs(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOut
         "persona_quality",
         "sample_world",
         "encoder_ablation",
+        "downstream_ablation",
         "llm_ablation",
         "pluralism_scores",
     ],

@@ -1,7 +1,7 @@
-"""ZIPBench: leak checks, cases, scores, leaderboard, ablations.
+"""ZIPBench: leak checks, cases, scores, leaderboard.
 
-Votes are in `studies`, the promotion decision in `promotion`, the report in `report`, demographics
-(which open the sample world's truth) in `evaluation`.
+Ablations are in `ablations`, votes in `studies`, the promotion decision in `promotion`, the report in
+`report`, demographics (which open the sample world's truth) in `evaluation`.
 """
 
 from __future__ import annotations
@@ -253,44 +253,6 @@ def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summa
     return Summary(rows=len(rows), metadata=numbers, tables={"leaderboard": shown})
 
 
-@check("rows_explained")
-def rows_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """Every language model has a lift with its interval, or a note that says why not."""
-    import pyarrow.parquet as parquet
-
-    rows = parquet.read_table(draft.files()).to_pylist()
-    bare = [r["language_model"] for r in rows if r["lift"] is None and not r["note"]]
-    return CheckOutcome(
-        bool(rows) and not bare, f"{len(rows)} models; unexplained: {bare or 'none'}"
-    )
-
-
-@artifact(
-    group="zipbench",
-    kinds={"parquet"},
-    owner=OWNER,
-    inputs=["benchmark_scores", "rewritten_prompts"],
-    checks=[rows_explained],
-)
-def llm_ablation(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
-    """What a persona adds, by language model: one row for each that wrote the prompts.
-
-    Where only one is configured, the table says so.
-    """
-    import pyarrow.parquet as parquet
-
-    from zipp_dagster.zipbench.language_model_ablation import language_model_ablation
-    from zipp_dagster.zipbench.registry import BASELINE
-
-    scores = inputs["benchmark_scores"].table()
-    prompts = inputs["rewritten_prompts"].rows()
-    # The oracle asks no language model: it is no row of this table.
-    names = sorted({row["language_model"] for row in prompts if row["method"] == BASELINE})
-    table = language_model_ablation(dict.fromkeys(names, scores), settings)
-    parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
-    return Summary(rows=table.num_rows, tables={"language models": table.to_pylist()})
-
-
 @check("distances_finite")
 def distances_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """Every distance is a number, and none is below its own sampling noise by far."""
@@ -343,6 +305,5 @@ ARTIFACTS = (
     benchmark_cases,
     benchmark_scores,
     leaderboard,
-    llm_ablation,
     pluralism_scores,
 )

@@ -70,6 +70,7 @@ FAULTS: dict[str, dict[str, Row]] = {
     },
     "judge_preferences": {"": {"cases": 7}},
     "llm_ablation": {"": {"lift": None, "note": None}},
+    "downstream_ablation": {"": {"difference": None, "note": None}},
     "int_activity_monthly": {"": {"last_at": "2019-01-01"}},
     "int_image_posts": {"": {"sha256": None}},
     "int_communities_monthly": {"": {"over_18_posts": 6}},

@@ -94,7 +94,7 @@ def test_an_unknown_key_in_the_file_names_the_file_and_suggests_the_near_one(pro
 def test_an_unknown_section_in_the_file_suggests_the_near_one(profile):
     message = error_of(profile, "[encodr]\nhidden = 3\n")
     assert "setting encodr (file" in message and "did you mean encoder?" in message
-    assert "allowed sections and keys: compute, encoder" in message
+    assert "allowed sections and keys: ablation, compute, encoder" in message
 
 
 def test_all_mistakes_of_a_file_are_reported_at_once(profile):
@@ -161,6 +161,13 @@ def test_what_only_says_where_and_how_fast_is_left_out_of_the_outcome_values():
         if operational:
             assert operational <= set(field.annotation.model_fields), name
             assert not operational & set(section.outcome_values())
+
+
+def test_of_a_list_of_sections_only_what_matters_is_in_the_outcome_values(environment):
+    models = '[{"kind": "http", "model": "one", "base_url": "http://a/v1", "api_key": "s3cret"}]'
+    with environment(ZIPP_ABLATION__LANGUAGE_MODELS=models):
+        (found,) = load_settings().ablation.outcome_values()["language_models"]
+    assert found["model"] == "one" and not {"base_url", "api_key"} & set(found)
 
 
 def test_a_section_is_found_by_its_class_and_a_value_by_its_dotted_name():

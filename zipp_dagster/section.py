@@ -24,4 +24,6 @@ class Section(BaseModel):
             inner = getattr(self, name)
             if isinstance(inner, Section):
                 values[name] = inner.outcome_values()
+            elif isinstance(inner, tuple) and any(isinstance(part, Section) for part in inner):
+                values[name] = [part.outcome_values() for part in inner]
         return values

@@ -20,12 +20,16 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from transformers import (
+    BertConfig,
+    BertModel,
     CLIPConfig,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Dinov2Config,
+    Dinov2Model,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -213,6 +217,38 @@ def tiny_clip(directory: Path) -> Path:
         projection_dim=12,
     )
     CLIPModel(config).save_pretrained(directory, safe_serialization=True)
+    _save_preparation(directory)
+    return directory
+
+
+def tiny_dino(directory: Path) -> Path:
+    """A DINOv2 class image encoder with its image preparation saved to a directory."""
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=24, patch_size=8
+    )
+    Dinov2Model(config).save_pretrained(directory, safe_serialization=True)
+    _save_preparation(directory)
+    return directory
+
+
+def tiny_sentence_encoder(directory: Path) -> Path:
+    """A BERT class text encoder with its tokenizer saved to a directory."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(directory)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=128,
+    )
+    BertModel(config).save_pretrained(directory, safe_serialization=True)
+    return directory
+
+
+def _save_preparation(directory: Path) -> None:
     preparation = {
         "size": {"shortest_edge": 24},
         "do_center_crop": True,
@@ -221,4 +257,3 @@ def tiny_clip(directory: Path) -> Path:
         "image_std": [0.27, 0.26, 0.28],
     }
     (directory / "preprocessor_config.json").write_text(json.dumps(preparation))
-    return directory

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
 from tests.imaging import tiny_models
 from zipp_dagster.zipbench.config import MethodSettings
-from zipp_dagster.zipbench.methods.base import Drawn, NotHere, PastPicture
+from zipp_dagster.zipbench.methods.base import PastPicture
 from zipp_dagster.zipbench.methods.drawing import draw_personal, with_image_step
 from zipp_dagster.zipbench.methods.drum import caption_groups
 
@@ -120,29 +122,21 @@ def test_a_person_without_a_recurring_style_gets_the_bare_generator_s_picture_fr
     assert (pixels_of(found["c00", "viper"]) == bare[0]).all()
 
 
-def test_a_method_that_this_generator_cannot_serve_is_left_out_with_the_reason(
-    studio, tmp_path, monkeypatch
-):
-    from zipp_dagster.zipbench import registry
+def test_a_generator_without_a_u_net_leaves_out_what_needs_one(studio, tmp_path):
+    class Transformer:
+        """What a pipeline of another class looks like from outside."""
 
-    class Never:
-        def version(self, options):
-            return "1"
+        tokenizer = studio.loaded.pipeline.tokenizer
 
-        def prepare(self, pipeline, titles, options):
-            raise NotHere("it changes a U-Net, and FluxPipeline has none")
+        def encode_prompt(self, prompt): ...
 
-        def draw(self, context) -> Drawn:
-            raise AssertionError("prepare said no")
+        def __call__(self, prompt): ...
 
-    lora = registry.METHODS["lora"]
-    monkeypatch.setitem(
-        registry.METHODS, "lora", lora.__class__(**lora.__dict__ | {"image": Never()})
-    )
-    some = [pair for pair in studio.requests if pair[1].method in ("fabric", "lora")]
-    done = studio(tmp_path, some)
-    assert done.left_out == {"lora": "it changes a U-Net, and FluxPipeline has none"}
-    assert {method for _, method in images(done)} == {"fabric"}
+    other = replace(studio.loaded, pipeline=Transformer())
+    done = studio(tmp_path, pipeline=other)
+    assert done.requests == 0 and done.files == [] and set(done.left_out) == set(METHODS)
+    assert done.left_out["lora"] == "it changes a U-Net, and Transformer has none"
+    assert done.left_out["viper"] == "it needs an unconditional branch, and Transformer has none"
 
 
 def test_drum_s_captions_pair_several_subjects_with_one_style():

@@ -12,6 +12,7 @@ import pytest
 from tests.zipbench.worlds import cases_table, generated_table, png, scores_table
 from zipp_dagster.zipbench import svg
 from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.downstream import SCHEMA as DOWNSTREAM_SCHEMA
 from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
 from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
@@ -248,7 +249,7 @@ def test_an_empty_report_names_every_missing_part_with_its_reason(tmp_path):
     empty = ReportData(True, "sample", "nothing", "now", skipped={"curves": "no training ran"})
     html, scores = write(tmp_path, empty)
     reasons = {entry["part"]: entry["reason"] for entry in scores["skipped"]}
-    assert reasons["curves"] == "no training ran" and len(reasons) == 13
+    assert reasons["curves"] == "no training ran" and len(reasons) == 14
     assert "no training ran" in html
     with pytest.raises(ValueError, match="skipped names 'curve'"):
         write_report(ReportData(True, "p", "s", "t", skipped={"curve": "x"}), tmp_path)
@@ -269,6 +270,27 @@ def test_curves_lineage_and_other_tables_show_and_a_value_that_is_not_a_number_i
     )
     assert scores["curves"][0]["series"]["train"][1] == [2, None]
     assert "abcdef012345</code>" in html and "0.331" in html and "<title>loss</title>" in html
+
+
+def test_variants_stand_by_what_they_change_and_methods_run_for_few_people_are_named(tmp_path):
+    shared = {"cases": 4, "users": 2, "difference": 0.05, "low": -0.01, "high": 0.1}
+    variants = [
+        {"dimension": "ranking", "variant": "attention", **shared},
+        {"dimension": "ranking", "variant": "count", **shared},
+        {"dimension": "generator", "variant": "diffusion_model", "note": "only this one", **shared},
+    ]
+    few = [
+        (f"c{u}", u, m, 0.5) for m, users in (("lora", 3), ("no_persona", 8)) for u in range(users)
+    ]
+    board = build_leaderboard(scores_table(few), SETTINGS)
+    table = pa.Table.from_pylist(variants, schema=DOWNSTREAM_SCHEMA)
+    html, scores = write(tmp_path, replace(data(ablations=table), leaderboard=board))
+    assert [(b["dimension"], len(b["rows"])) for b in scores["ablations"]] == [
+        ("ranking", 2),
+        ("generator", 1),
+    ]
+    assert "diffusion_model: only this one." in html
+    assert scores["some_people"] == ["LoRA a person"] and "LoRA a person learn every person" in html
 
 
 def test_axes_have_round_ticks_and_survive_equal_values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from zipp_dagster.encoder import rivals
@@ -65,6 +66,7 @@ def run_ablation(
     scratch_dir: Path,
     trained: Mapping[str, Path] | None = None,
     progress: Progress = silent,
+    users: np.ndarray | None = None,
 ) -> Ablation:
     """Fit or train every encoder on one split, tune them alike, and compare them.
 
@@ -82,6 +84,7 @@ def run_ablation(
         trained: model directories by name (keys of `TRAINED`) that need no training again; they
             must come from the same split and settings.
         progress: told encoders.
+        users: people (ids, uint64) whose own communities each encoder ranks, for `rankings`.
 
     Raises:
         ValueError: an unknown name in `trained`.
@@ -89,7 +92,7 @@ def run_ablation(
     trained = dict(trained or {})
     if unknown := sorted(set(trained) - set(TRAINED)):
         raise ValueError(f"Unknown encoders {unknown}; the ablation knows {sorted(TRAINED)}.")
-    data = Comparison(graph_dir, split_dir, features_dir, visual, settings)
+    data = Comparison(graph_dir, split_dir, features_dir, visual, settings, users)
     direct = rivals.all_rivals(data.graph, data.split, data.text, settings.tuning_variants)
     total = 1 + len(direct) + len(TRAINED)
     data.add(rivals.popularity(data.graph, data.split))

@@ -25,6 +25,7 @@ from zipp_dagster.encoder.evaluation import (
 )
 from zipp_dagster.encoder.inference import GraphInference, embed_graph
 from zipp_dagster.encoder.model_io import StoredModel
+from zipp_dagster.encoder.own_communities import own_communities
 from zipp_dagster.encoder.retrieval import RetrievalResults, image_retrieval
 from zipp_dagster.encoder.tuning import TuningRun
 from zipp_dagster.encoder.visual import UserImages, align_images
@@ -53,11 +54,15 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Ablation:
-    """The table (`SCHEMA`), notes and tuning runs. Rows with a baseline are paired differences."""
+    """The table (`SCHEMA`), notes and tuning runs. Rows with a baseline are paired differences.
+
+    `rankings` is how each encoder ranks some people's own communities (`own_communities.SCHEMA`).
+    """
 
     table: pa.Table
     notes: list[str] = field(default_factory=list)
     tuning: list[TuningRun] = field(default_factory=list)
+    rankings: pa.Table | None = None
 
     def value(
         self, encoder: str, metric: str, group: str = "all", baseline: str | None = None
@@ -94,8 +99,11 @@ class Comparison:
         features_dir: Path,
         visual: pa.Table | None,
         settings: EncoderSettings,
+        users: np.ndarray | None = None,
     ) -> None:
         self.settings = settings
+        self.users = users
+        self.rankings: list[pa.Table] = []
         self.graph = InteractionGraph.open(graph_dir)
         self.split = LinkSplit.open(split_dir, self.graph)
         self.text = load_subreddit_text(features_dir, self.graph)
@@ -113,6 +121,8 @@ class Comparison:
     def add(self, scorer: Scorer) -> None:
         """Score the test links; a name that comes again is another seed of the same encoder."""
         results = evaluate(scorer, self.task, seed=self.settings.seed)
+        if self.users is not None and scorer.name not in self.links:
+            self.rankings.append(own_communities(scorer, self.graph, self.users))
         self.links.setdefault(scorer.name, []).append(results)
 
     def add_retrieval(
@@ -163,7 +173,8 @@ class Comparison:
                         other = np.stack([r.values()[metric] for r in self.retrieval[base]])
                         rows.append(self._row(name, "unseen", metric, base, values, other))
         kept = [row for row in rows if row["links"]]
-        return Ablation(pa.Table.from_pylist(kept, SCHEMA), self.notes, self.tuning)
+        rankings = pa.concat_tables(self.rankings) if self.rankings else None
+        return Ablation(pa.Table.from_pylist(kept, SCHEMA), self.notes, self.tuning, rankings)
 
     def _row(
         self,

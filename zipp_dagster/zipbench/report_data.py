@@ -16,6 +16,7 @@ PARTS = (
     "gallery",
     "grids",
     "encoder_ablation",
+    "ablations",
     "language_models",
     "curves",
     "pluralism",
@@ -87,6 +88,7 @@ class ReportData:
     cases: Mapping[str, int] = field(default_factory=dict)
     not_run: Mapping[str, str] = field(default_factory=dict)
     encoder_ablation: pa.Table | None = None
+    ablations: pa.Table | None = None
     language_models: pa.Table | None = None
     curves: Sequence[Curve] = ()
     pluralism: pa.Table | None = None

@@ -34,6 +34,7 @@ PROVENANCE: dict[str, tuple[str, ...]] = {
     "gallery": ("benchmark_prompts", "generated_images", "benchmark_scores"),
     "grids": ("gallery_images", "personas"),
     "encoder_ablation": ("encoder_ablation",),
+    "ablations": ("downstream_ablation",),
     "language_models": ("llm_ablation",),
     "curves": ("gat_checkpoint",),
     "pluralism": ("pluralism_scores",),
@@ -63,6 +64,7 @@ def build_view(data: ReportData, settings: ZipbenchSettings) -> View:
         "facts": dict(data.facts),
         "metrics": {name: asdict(metric) for name, metric in (METRICS | AGGREGATES).items()},
         "leaderboard": leaderboard,
+        "some_people": _for_some_people(leaderboard),
         "differences": differences,
         "findings": [row for row in differences if row["headline"]],
         "paper": paper_view(data),
@@ -74,6 +76,7 @@ def build_view(data: ReportData, settings: ZipbenchSettings) -> View:
         "failures": _pictures_of(data.failures) if not _hidden(data, settings) else [],
         "grids": _grids(data, settings),
         "encoder_ablation": _plain_table(data.encoder_ablation),
+        "ablations": _ablations(data),
         "language_models": table_rows(data.language_models),
         "curves": [
             {"title": c.title, "x_label": c.x_label, "y_label": c.y_label}
@@ -226,6 +229,24 @@ def _skipped(data: ReportData, view: View) -> list[View]:
         for part in PARTS
         if part in data.skipped or empty.get(part, not view[part])
     ]
+
+
+def _for_some_people(leaderboard: View) -> list[str]:
+    """Labels of methods with at most half of the users that the largest has."""
+    primary = leaderboard["primary"]
+    users = {
+        row["label"]: row["scores"].get(primary, {}).get("users", 0) for row in leaderboard["rows"]
+    }
+    most = max(users.values(), default=0)
+    return [label for label, count in users.items() if 0 < count <= most / 2]
+
+
+def _ablations(data: ReportData) -> list[View]:
+    """The variants by what they change, in the table's order."""
+    blocks: dict[str, list[View]] = {}
+    for row in table_rows(data.ablations):
+        blocks.setdefault(row["dimension"], []).append(row)
+    return [{"dimension": name, "rows": rows} for name, rows in blocks.items()]
 
 
 def _notes(rows: list[View]) -> list[str]:

@@ -21,5 +21,5 @@ METHOD = Method(
     role="baseline",
     description="The generic prompt, drawn with attention to the person's latest visible pictures.",
     prompts=ForSomePeople(Rewriting("no_persona")),
-    image=Personal("fabric", _make, ("fabric_images",)),
+    image=Personal("fabric", _make, ("fabric_images",), unet=True),
 )

@@ -22,5 +22,5 @@ METHOD = Method(
     description="The generic prompt, drawn by a U-Net that was fine-tuned on the person's visible "
     "pictures and titles.",
     prompts=ForSomePeople(Rewriting("no_persona")),
-    image=Personal("lora", _make, ("lora_steps",), needs="peft"),
+    image=Personal("lora", _make, ("lora_steps",), needs="peft", unet=True),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ class Personal:
     """An image step for one module of `imaging.personal`.
 
     `make` builds the method from the settings and what `train` gave; `options` names the settings
-    that matter to it; `needs` is a library that must be installed.
+    that matter to it; `needs` is a library that must be installed, `unet` whether the generator must
+    have one.
     """
 
     module: str
@@ -36,6 +38,7 @@ class Personal:
     train: Callable[[Any, Sequence[str], MethodSettings], Any] | None = None
     history: Callable[[Sequence[PastPicture]], History] | None = None
     needs: str = "torch"
+    unet: bool = False
 
     def unavailable(self) -> str | None:
         """A reason where the library is missing."""
@@ -54,22 +57,29 @@ class Personal:
 
     def prepare(self, pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:
         """What `train` learns once for everybody."""
+        self._serves(pipeline.pipeline)
         return self.train(pipeline, titles, options) if self.train else None
 
     def draw(self, context: ImageContext) -> Drawn:
-        """Fits the person, then draws; NotHere for a generator of another class."""
+        """Fits the person, then draws; where nothing is known of them, as the generator does."""
         base = import_module(f"{PACKAGE}.base")
         method = self.make(context.options, context.prepared)
         history = (self.history or plain_history)(context.history)
         loaded, settings = context.pipeline, context.settings
-        if not hasattr(loaded.pipeline, "unet"):
-            raise NotHere(f"it changes a U-Net, and {type(loaded.pipeline).__name__} has none")
         if not history.liked_prompts:
             pixels = base.draw_batches(loaded, context.prompts, context.seeds, settings)
             return Drawn(pixels)
         fitted = method.fit(loaded, history, settings)
         pixels = method.draw(loaded, fitted, context.prompts, context.seeds, settings)
         return Drawn(pixels, fitted.seconds, fitted.cpu_seconds)
+
+    def _serves(self, pipeline: Any) -> None:
+        """NotHere for a generator of another class than the method can change."""
+        kind = type(pipeline).__name__
+        if self.unet and not hasattr(pipeline, "unet"):
+            raise NotHere(f"it changes a U-Net, and {kind} has none")
+        if "do_classifier_free_guidance" not in signature(pipeline.encode_prompt).parameters:
+            raise NotHere(f"it needs an unconditional branch, and {kind} has none")
 
 
 def plain_history(past: Sequence[PastPicture]) -> History:
