@@ -32,14 +32,14 @@ _CLEANING: Final[tuple[tuple[Mark, str, str], ...]] = (
     (Mark.ADDRESS, r"www\.\S+", " "),
     (Mark.AT, r"[\w.+-]+@[\w-]+\.[\w.]+", " "),
     (
-        Mark.BRACKET,
+        Mark.SPELLED_AT,
         r"(?i)[\w.+-]+\s*[\[({]\s*at\s*[\])}]\s*[\w-]+(\s*[\[({]\s*dot\s*[\])}]\s*|\.)\w+",
         " ",
     ),
     (Mark.NAME, r"(^|[^\w/])/?u/[\w-]+", r"\1 "),
     (Mark.AT, r"@\w{2,}", " "),
-    (Mark.DIGITS, r"\+?\(?\d{2,4}\)?[ .-]?\d{3}[ .-]?\d{3,4}|\d{7,}", " "),
-    (Mark.DIGITS, _STREET, " "),
+    (Mark.LONG_NUMBER, r"\+?\(?\d{2,4}\)?[ .-]?\d{3}[ .-]?\d{3,4}|\d{7,}", " "),
+    (Mark.HOUSE, _STREET, " "),
     (Mark.ENTITY, r"&gt;|&lt;|&nbsp;|&#x200b;", " "),
     (Mark.MARKUP, r"[*_`~#|^\\]+", " "),
 )

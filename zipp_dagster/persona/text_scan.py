@@ -22,12 +22,13 @@ class Mark(IntFlag):
     LINK = 2  # ](
     ADDRESS = 4  # http or www.
     AT = 8  # @
-    BRACKET = 16  # one of [ ( {
+    SPELLED_AT = 16  # [at, (at, {at, with blanks between or not
     NAME = 32  # u/
-    DIGITS = 64  # two together
+    LONG_NUMBER = 64  # seven digits in all
     ENTITY = 128  # &
     MARKUP = 256  # one of * _ ` ~ # | ^ \
     SPACES = 512  # two together, or one that is no blank
+    HOUSE = 1024  # a number before a word, or after what a German street's name ends in
 
 
 def count_tokens(texts: Any) -> pa.Array:
@@ -82,6 +83,7 @@ def _count(data, offsets, counts):  # type: ignore[no-untyped-def]
 def _scan(data, offsets, marks):  # type: ignore[no-untyped-def]
     for row in range(len(offsets) - 1):
         found = 0
+        digits = 0
         start, end = offsets[row], offsets[row + 1]
         for i in range(start, end):
             b = data[i]
@@ -102,11 +104,25 @@ def _scan(data, offsets, marks):  # type: ignore[no-untyped-def]
                 ):  # www.
                     found |= 4
             elif b == 32:
-                if i + 1 < end and data[i + 1] == 32:
-                    found |= 512
+                if i + 1 < end:
+                    after = data[i + 1]
+                    if after == 32:
+                        found |= 512
+                    elif i - 2 >= start and 48 <= after <= 57:  # …ße 1, …se 1, …eg 1, …tz 1
+                        a, z = data[i - 2] | 32, data[i - 1] | 32
+                        if (
+                            (z == 101 and (data[i - 2] == 0x9F or a == 115))
+                            or (z == 103 and a == 101)
+                            or (z == 122 and a == 116)
+                        ):
+                            found |= 1024
             elif 48 <= b <= 57:
-                if i + 1 < end and 48 <= data[i + 1] <= 57:
-                    found |= 64
+                digits += 1
+                j = i + 1
+                if j < end and 97 <= data[j] | 32 <= 122:
+                    j += 1
+                if j + 1 < end and data[j] == 32 and 97 <= data[j + 1] | 32 <= 122:
+                    found |= 1024
             elif b == 62:  # >
                 found |= 1
             elif b == 38:  # &
@@ -114,7 +130,11 @@ def _scan(data, offsets, marks):  # type: ignore[no-untyped-def]
             elif b == 64:  # @
                 found |= 8
             elif b == 91 or b == 40 or b == 123:  # [ ( {
-                found |= 16
+                j = i + 1
+                while j < end and (data[j] == 32 or 9 <= data[j] <= 13):
+                    j += 1
+                if j + 1 < end and data[j] | 32 == 97 and data[j + 1] | 32 == 116:
+                    found |= 16
             elif b == 93:  # ](
                 if i + 1 < end and data[i + 1] == 40:
                     found |= 2
@@ -131,4 +151,6 @@ def _scan(data, offsets, marks):  # type: ignore[no-untyped-def]
                 or b == 92
             ):
                 found |= 256
+        if digits >= 7:
+            found |= 64
         marks[row] = found
