@@ -84,6 +84,8 @@ def test_sensitive_attributes_are_never_claimed() -> None:
 
 def test_length_and_language_are_bounded() -> None:
     assert "characters" in reasons(GOOD.model_copy(update={"summary": "I am."}))
+    for gender in ("male", "female"):
+        assert "characters" not in reasons(GOOD.model_copy(update={"summary": f"I am {gender}."}))
     assert "English letters" in reasons(
         GOOD.model_copy(update={"summary": "これは猫が好きな人です" * 4})
     )

@@ -111,7 +111,9 @@ def test_an_interest_names_what_it_is_about(bundle) -> None:
 def test_a_name_that_no_list_knows_is_an_interest_only_if_its_words_are_used(bundle) -> None:
     used = bundle("the Olympics start soon", "watch the olympics with us", community="olympics")
     unused = bundle("what a day", "this one is mine", community="xxqzto")
-    assert [i.name for i in build_persona(PersonaTask(used)).interests] == ["olympics"]
+    persona = build_persona(PersonaTask(used))
+    assert [interest.name for interest in persona.interests] == ["olympics"]
+    assert "the olympics community" in persona.summary  # a name, not a topic
     assert build_persona(PersonaTask(unused)).interests == ()
 
 

@@ -249,6 +249,7 @@ FLAGS = {
     "no_history": "the user has no past prompts to show",
     "shortened": "the personal prompt was cut to what the text encoder reads",
     "subject_lost": "the rewrite lost the subject twice: the prompt was left as it is",
+    "unlike": "its words were there, but it showed something else as well",
     "unsafe": "the rewrite held an address, a name or a link: the prompt was left as it is",
     "retried": "the first rewrite lost the subject; the second one is used",
 }

@@ -130,7 +130,7 @@ class PersonaSettings(Section):
     )
     token_limit: int = Field(75, ge=8, description="Longest rewritten prompt, in encoder tokens.")
     summary_chars: tuple[int, int] = Field(
-        (12, 2400), description="Shortest and longest summary of a persona, in characters."
+        (8, 2400), description="Shortest and longest summary of a persona, in characters."
     )
     min_latin_share: float = Field(
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from zipp_dagster.persona.contexts import split_community
@@ -151,8 +151,10 @@ _JOB_MARKS: tuple[str, ...] = (
     "shift as a",
 )
 _JOB_MARKS += ("being a", "years as a", "year as a")
-_TWO_DIGITS = re.compile(r"\d\d")
-_TEENS = re.compile(r"\b1[0-7]\b|\b1[0-7][fm]\b|[fm]1[0-7]\b")
+# An age is two digits by themselves; longer numbers are everywhere. What stands before comes last, so
+# that a search skips to the digits.
+_TWO_DIGITS = re.compile(r"\d\d(?!\d)(?<!\d\d\d)")
+_TEENS = re.compile(r"1[0-7](?!\d)(?<!\d\d\d)")
 _AGE_MARKS: tuple[str, ...] = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
 
 
@@ -210,8 +212,10 @@ def statements_in(text: str) -> list[Statement]:
         found += _decades(text)
     if (about_self or number) and _any(text, _GENDER_MARKS):
         found += _genders(text)
-    if about_self or _any(text, _PLACE_MARKS):
+    if _any(text, _PLACE_MARKS):
         found += _places(text)
+    if about_self:
+        found += _demonyms(text)
     if _any(text, _LANGUAGE_MARKS):
         spoken = (match.group(1) for match in _LANGUAGE.finditer(text))
         found += [
@@ -235,14 +239,15 @@ def says_minor(text: str) -> bool:
     )
 
 
-def statements_of_community(name: str) -> list[Statement]:
+@lru_cache(maxsize=100_000)
+def statements_of_community(name: str) -> tuple[Statement, ...]:
     """What being in a community hints at: a country or a trade, if the name is one."""
     split = split_community(name)
     country = _countries().get(split) or _countries().get(name)
-    found = [Statement("country", country, _HINT)] if country else []
+    found = (Statement("country", country, _HINT),) if country else ()
     trades = {hit.value for hit in _professions().find(split.split())}
     # "Teachers", "NurseBreakRoom": of several trades in a name none is known.
-    return found + [Statement("profession", trade, _HINT) for trade in trades if len(trades) == 1]
+    return (*found, *(Statement("profession", t, _HINT) for t in trades if len(trades) == 1))
 
 
 def summarise(said: Iterable[tuple[Statement, str]]) -> Demographics:
@@ -330,6 +335,11 @@ def _places(text: str) -> list[Statement]:
         hits = [hit for hit in _countries().find(tail) if hit.start <= 1]
         if hits and _real(text, match):
             found.append(Statement("country", hits[0].value, _STATED))
+    return found
+
+
+def _demonyms(text: str) -> list[Statement]:
+    found = []
     for match in _DEMONYM.finditer(text):
         tail = words(match.group(1))[:5]
         hits = [hit for hit in _countries().find(tail) if _is_own(tail, hit)]

@@ -167,6 +167,11 @@ def _named(label: str, titles: Sequence[str]) -> str:
     return f"{label} ({', '.join(titles[:_MAX_TITLES])})"[:80] if titles else label[:80]
 
 
+def is_topic(name: str) -> bool:
+    """Whether a name is one of the topics of the word lists, and no community's own name."""
+    return name in load_yaml("topics.yml")
+
+
 def topic_of_interest(name: str) -> str:
     """The topic of an interest's name, without the titles in brackets."""
     return name.split(" (")[0]

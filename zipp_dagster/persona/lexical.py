@@ -38,6 +38,11 @@ class LexicalModel:
         """It reads word lists, no pictures."""
         return False
 
+    @property
+    def reads_prose(self) -> bool:
+        """Only the `data` of a message: nobody need render its content."""
+        return False
+
     def generate(
         self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
     ) -> list[str]:
@@ -48,7 +53,7 @@ class LexicalModel:
     def _answer(self, conversation: Conversation) -> str:
         task = next((m.data for m in reversed(conversation) if m.data is not None), None)
         if isinstance(task, PersonaTask):
-            return build_persona(task).to_json()
+            return build_persona(task).model_dump_json()
         if isinstance(task, RewriteTask):
             return json.dumps({"prompt": rewrite(task)}, ensure_ascii=False)
         raise LanguageModelError(

@@ -11,7 +11,12 @@ from zipp_dagster.persona import demographics, guards
 from zipp_dagster.persona.aesthetics import FACETS, GENERAL, tastes_in, tastes_of_community
 from zipp_dagster.persona.bundles import EvidenceBundle, community_id
 from zipp_dagster.persona.guards import sensitive_words
-from zipp_dagster.persona.interests import interests_of, topic_of_interest, traits_of
+from zipp_dagster.persona.interests import (
+    interests_of,
+    is_topic,
+    topic_of_interest,
+    traits_of,
+)
 from zipp_dagster.persona.lexicon import load_yaml, plural, tokenize, word_set
 from zipp_dagster.persona.schema import Demographics, Facet, Interest, Persona, Preference, Trait
 
@@ -200,10 +205,16 @@ _TRAITS = ("I come across as {}.", "People would call me {}.", "In conversation 
 
 
 def _of_interests(interests: Sequence[Interest], turn: int) -> str:
-    first, rest = interests[0], interests[1:5]
-    if rest and first.weight >= 0.5:
-        return f"Above all I care about {first.name}; I also follow {_join(i.name for i in rest)}."
-    return _INTERESTS[turn % len(_INTERESTS)].format(_join(i.name for i in interests[:5]))
+    names = [_readable_name(interest.name) for interest in interests[:5]]
+    first, rest = names[0], names[1:]
+    if rest and interests[0].weight >= 0.5:
+        return f"Above all I care about {first}; I also follow {_join(rest)}."
+    return _INTERESTS[turn % len(_INTERESTS)].format(_join(names))
+
+
+def _readable_name(interest: str) -> str:
+    """A topic as it is; a community's name that no list knows, as the name that it is."""
+    return interest if is_topic(topic_of_interest(interest)) else f"the {interest} community"
 
 
 def _of_tastes(preferences: Sequence[Preference], joint: str) -> str:
@@ -254,6 +265,8 @@ _SAID = {
     "bokeh": "soft bokeh",
     "pattern": "patterns",
     "high contrast": "high contrast",
+    "limited palette": "a limited palette",
+    "blueprint": "blueprints",
 }
 
 

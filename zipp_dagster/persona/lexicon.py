@@ -97,8 +97,9 @@ class Lexicon(Generic[Payload]):
                 variants.append(((*parts[:-1], plural(parts[-1])), value))
         for parts, value in variants:
             table.setdefault(parts[0], {}).setdefault(parts, value)
-        self._table = {
-            first: sorted(options.items(), key=lambda item: (-len(item[0]), item[0]))
+        self._table = table
+        self._lengths = {
+            first: sorted({len(parts) for parts in options}, reverse=True)
             for first, options in table.items()
         }
         self.first_words = frozenset(self._table)
@@ -114,26 +115,24 @@ class Lexicon(Generic[Payload]):
     def get(self, phrase: str) -> Payload | None:
         """What the lexicon says of exactly this phrase."""
         parts = tuple(words(phrase))
-        for candidate, value in self._table.get(parts[0], ()) if parts else ():
-            if candidate == parts:
-                return value
-        return None
+        return self._table.get(parts[0], {}).get(parts) if parts else None
 
     def find(self, tokens: Sequence[str]) -> list[Hit[Payload]]:
         """Every longest match, in order."""
         if self.triggers.isdisjoint(tokens):
             return []
-        table = self._table
+        table, lengths = self._table, self._lengths
         hits: list[Hit[Payload]] = []
         end = 0
         for start in [i for i, token in enumerate(tokens) if token in table]:
             if start < end:
                 continue
-            for parts, value in table[tokens[start]]:
-                stop = start + len(parts)
-                if len(parts) == 1 or tuple(tokens[start:stop]) == parts:
-                    hits.append(Hit(start, stop, value))
-                    end = stop
+            options = table[tokens[start]]
+            for length in lengths[tokens[start]]:
+                parts = tuple(tokens[start : start + length])
+                if parts in options:
+                    end = start + len(parts)
+                    hits.append(Hit(start, end, options[parts]))
                     break
         return hits
 

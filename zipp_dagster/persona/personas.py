@@ -24,7 +24,7 @@ from zipp_dagster.persona.contexts import all_contexts
 from zipp_dagster.persona.injection import defuse
 from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
 from zipp_dagster.persona.lexical_persona import PersonaTask
-from zipp_dagster.persona.schema import Persona, persona_schema, schema_text
+from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
 from zipp_dagster.persona.templates import PromptTemplate, load_template
 from zipp_dagster.progress import Progress, silent
 
@@ -143,9 +143,16 @@ PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
 
 
 def persona_conversation(
-    bundle: EvidenceBundle, template: PromptTemplate, pictures: Mapping[str, bytes] | None = None
+    bundle: EvidenceBundle,
+    template: PromptTemplate | None,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> tuple[Message, ...]:
-    """The messages that ask for one persona: rules, then evidence as JSON lines, never as prose."""
+    """The messages that ask for one persona: rules, then evidence as JSON lines, never as prose.
+
+    Without a template the task alone, for a model that reads no prose.
+    """
+    if template is None:
+        return (Message("user", "", PersonaTask(bundle)),)
     lines = [
         json.dumps({"id": community_id(name), "community": name, "share": round(share, 3)})
         for name, share in bundle.communities
@@ -172,6 +179,10 @@ def persona_conversation(
 def parse_persona(answer: str) -> Persona:
     """The persona in a model's answer. Raises ValueError with a reason that quotes no text."""
     try:
+        return Persona.model_validate_json(answer)
+    except ValidationError:
+        pass  # more than one JSON object, or another object: the slower way says what
+    try:
         return Persona.model_validate(parse_json(answer))
     except ValidationError as error:
         places = sorted({".".join(str(p) for p in e["loc"][:1]) for e in error.errors()})
@@ -184,7 +195,8 @@ def _ask(
     template: PromptTemplate,
 ) -> tuple[list[Persona | str], int]:
     """A persona a bundle, or the reason why there is none; and how many were asked for twice."""
-    conversations = [persona_conversation(bundle, template, seen) for bundle, seen in asked]
+    rendered = template if getattr(model, "reads_prose", True) else None
+    conversations = [persona_conversation(bundle, rendered, seen) for bundle, seen in asked]
     drafts = [_parsed(answer) for answer in model.generate(conversations, persona_schema())]
     failed = [i for i, draft in enumerate(drafts) if isinstance(draft, str)]
     if failed:
@@ -217,12 +229,13 @@ def _row(
         persona = draft
         texts = [snippet.text for snippet in bundle.snippets]
         why = guards.problems(persona, ids, texts, settings, extra_guards)
+    profile = persona.to_json() if persona else "{}"
     row = {
         "user_id": bundle.user_id,
-        "persona_id": persona.persona_id if persona else "",
+        "persona_id": content_id(profile) if persona else "",
         # What is quarantined may hold an identity: the reason stays, the text does not.
         "summary": persona.summary if persona and not why else "",
-        "profile": persona.to_json() if persona and not why else "{}",
+        "profile": profile if persona and not why else "{}",
         "model": model.name,
         "template": template.version,
         "evidence_tokens": bundle.tokens,

@@ -101,7 +101,7 @@ class Persona(_Part):
     @property
     def persona_id(self) -> str:
         """Content hash: equal personas have equal ids, whoever wrote them."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
+        return content_id(self.to_json())
 
     def claims(self) -> list[tuple[str, tuple[str, ...]]]:
         """Every claim as a readable label with its evidence ids."""
@@ -112,6 +112,11 @@ class Persona(_Part):
         found += [(f"trait {t.name}", t.evidence) for t in self.traits]
         found += [(f"{p.polarity} {p.phrase} ({p.context})", p.evidence) for p in self.preferences]
         return found
+
+
+def content_id(profile: str) -> str:
+    """The id of a persona by its `to_json`."""
+    return hashlib.sha256(profile.encode()).hexdigest()[:32]
 
 
 @cache

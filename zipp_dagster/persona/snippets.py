@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
 from zipp_dagster.persona import snippets_sql as sql
+from zipp_dagster.persona import text_scan
 from zipp_dagster.persona.config import SnippetSettings
 from zipp_dagster.persona.contexts import split_community
 from zipp_dagster.persona.guards import is_sensitive
@@ -78,7 +79,10 @@ def write_snippets(
     bits = _range_bits(inputs, settings)
     files: list[Path] = []
     people = users = snippets = tokens = 0
-    with token_counter(connection, tokenizer):
+    with (
+        token_counter(connection, tokenizer),
+        _function(connection, sql.MARKS, text_scan.find_marks),
+    ):
         excluded = _prepare(connection, inputs, settings)
         try:
             if bits:
@@ -116,29 +120,35 @@ def write_snippets(
 
 
 def count_words(texts: Iterable[str]) -> list[int]:
-    """Token counts without a tokenizer: words and marks. The same rule as the SQL default."""
-    return [len(sql.TOKEN_PATTERN_PYTHON.findall(text)) for text in texts]
+    """Token counts without a tokenizer: words and marks, as `text_scan.count_tokens`."""
+    return list(text_scan.count_tokens(pa.array(texts, pa.string())).to_pylist())
 
 
 @contextmanager
 def token_counter(
     connection: duckdb.DuckDBPyConnection, tokenizer: Tokenizer | None
 ) -> Iterator[None]:
-    """Makes `zipp_tokens(text)` known to a connection."""
-    if tokenizer is not None:
+    """Makes `zipp_tokens(text)` known to a connection: by a tokenizer, or words and marks."""
 
-        def count(texts: Any) -> Any:
-            return pa.array([int(n) for n in tokenizer(texts.to_pylist())], pa.int32())
+    def count(texts: Any) -> Any:
+        if tokenizer is None:
+            return text_scan.count_tokens(texts)
+        return pa.array([int(n) for n in tokenizer(texts.to_pylist())], pa.int32())
 
-        connection.create_function(
-            sql.TOKENIZER, count, ["VARCHAR"], "INTEGER", type=PythonUDFType.ARROW
-        )
-    connection.execute(sql.token_macro(tokenizer is not None))
+    with _function(connection, sql.TOKENS, count):
+        yield
+
+
+@contextmanager
+def _function(
+    connection: duckdb.DuckDBPyConnection, name: str, function: Callable[[Any], Any]
+) -> Iterator[None]:
+    """A function of texts to whole numbers that a connection knows for a while."""
+    connection.create_function(name, function, ["VARCHAR"], "INTEGER", type=PythonUDFType.ARROW)
     try:
         yield
     finally:
-        if tokenizer is not None:
-            connection.remove_function(sql.TOKENIZER)
+        connection.remove_function(name)
 
 
 def exclude_communities(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from zipp_dagster.persona.config import SnippetSettings
 from zipp_dagster.persona.injection import ADDRESSES_A_MODEL
+from zipp_dagster.persona.text_scan import Mark
 
-TOKENIZER: Final = "zipp_count_tokens"
-_TOKEN_PATTERN: Final = r"\w+|[^\w\s]"
-TOKEN_PATTERN_PYTHON: Final = re.compile(_TOKEN_PATTERN, re.ASCII)
+TOKENS: Final = "zipp_tokens"
 
 # Text beyond this many characters is never read: a comment of a megabyte costs no more than others.
 _READ_CHARS: Final = 6000
@@ -25,24 +25,28 @@ _STREET: Final = (
 # Others' words (quoted lines), addresses and links go before anything is counted or shown. Order
 # matters: links lose their target first, then bare addresses, e-mails, names, long numbers. Each
 # pattern is tried only on texts that hold its mark: most hold none, and this is the dearest step.
-_DIGITS: Final = "two digits together"
-_CLEANING: Final[tuple[tuple[str, str, str], ...]] = (
-    (">", r"(?m)^\s*(>|&gt;).*$", " "),
-    ("&gt;", r"(?m)^\s*(>|&gt;).*$", " "),
-    ("](", r"!?\[([^\]]*)\]\([^)]*\)", r"\1"),
-    ("http", r"https?://\S+", " "),
-    ("www.", r"www\.\S+", " "),
-    ("@", r"[\w.+-]+@[\w-]+\.[\w.]+", " "),
-    ("at", r"(?i)[\w.+-]+\s*[\[({]\s*at\s*[\])}]\s*[\w-]+(\s*[\[({]\s*dot\s*[\])}]\s*|\.)\w+", " "),
-    ("u/", r"(^|[^\w/])/?u/[\w-]+", r"\1 "),
-    ("@", r"@\w{2,}", " "),
-    (_DIGITS, r"\+?\(?\d{2,4}\)?[ .-]?\d{3}[ .-]?\d{3,4}|\d{7,}", " "),
-    (_DIGITS, _STREET, " "),
-    ("&", r"&gt;|&lt;|&nbsp;|&#x200b;", " "),
-    ("", r"[*_`~#|^\\]+", " "),
-    # Runs and line ends only: replacing every single space would cost more than all the rest.
-    ("", r"\s{2,}|[\t\n\r\f]", " "),
+_CLEANING: Final[tuple[tuple[Mark, str, str], ...]] = (
+    (Mark.QUOTE, r"(?m)^\s*(>|&gt;).*$", " "),
+    (Mark.LINK, r"!?\[([^\]]*)\]\([^)]*\)", r"\1"),
+    (Mark.ADDRESS, r"https?://\S+", " "),
+    (Mark.ADDRESS, r"www\.\S+", " "),
+    (Mark.AT, r"[\w.+-]+@[\w-]+\.[\w.]+", " "),
+    (
+        Mark.SPELLED_AT,
+        r"(?i)[\w.+-]+\s*[\[({]\s*at\s*[\])}]\s*[\w-]+(\s*[\[({]\s*dot\s*[\])}]\s*|\.)\w+",
+        " ",
+    ),
+    (Mark.NAME, r"(^|[^\w/])/?u/[\w-]+", r"\1 "),
+    (Mark.AT, r"@\w{2,}", " "),
+    (Mark.LONG_NUMBER, r"\+?\(?\d{2,4}\)?[ .-]?\d{3}[ .-]?\d{3,4}|\d{7,}", " "),
+    (Mark.HOUSE, _STREET, " "),
+    (Mark.ENTITY, r"&gt;|&lt;|&nbsp;|&#x200b;", " "),
+    (Mark.MARKUP, r"[*_`~#|^\\]+", " "),
 )
+# Runs and line ends only: replacing every single space would cost more than all the rest. Every other
+# step may leave a run behind.
+_SPACES: Final = r"\s{2,}|[\t\n\r\f]"
+MARKS: Final = "zipp_find_marks"
 
 
 def quoted(text: str) -> str:
@@ -53,16 +57,6 @@ def quoted(text: str) -> str:
 def read_files(files: Sequence[str]) -> str:
     """A table function over Parquet files."""
     return "read_parquet([" + ", ".join(quoted(file) for file in files) + "])"
-
-
-def token_macro(with_tokenizer: bool) -> str:
-    """`zipp_tokens(text)`: by the given tokenizer, or words and marks."""
-    body = (
-        f"{TOKENIZER}(t)"
-        if with_tokenizer
-        else f"len(regexp_extract_all(t, {quoted(_TOKEN_PATTERN)}))"
-    )
-    return f"create or replace temp macro zipp_tokens(t) as ({body})::integer"
 
 
 def word_macros() -> str:
@@ -126,14 +120,19 @@ def sources(comments: Sequence[str], submissions: Sequence[str]) -> str:
 
 def _clean(source: str) -> str:
     """A query that adds `clean` to the columns of a source; one step of _CLEANING a subquery."""
-    query = f"select *, body as clean from {source}"
+    query = f"select *, body as clean, {MARKS}(body) as marks from {source}"
     for mark, pattern, replacement in _CLEANING:
-        replaced = f"regexp_replace(clean, {quoted(pattern)}, {quoted(replacement)}, 'g')"
-        if mark:
-            needed = "has_digits" if mark == _DIGITS else f"contains(body, {quoted(mark)})"
-            replaced = f"case when {needed} then {replaced} else clean end"
-        query = f"select * replace ({replaced} as clean) from ({query})"
-    return f"select * exclude (body, has_digits) replace (trim(clean) as clean) from ({query})"
+        query = _replaced(query, f"marks & {int(mark)} > 0", pattern, replacement)
+    query = _replaced(query, f"marks & {_ANY_CLEANED | Mark.SPACES:d} > 0", _SPACES, " ")
+    return f"select * exclude (body, marks) replace (trim(clean) as clean) from ({query})"
+
+
+def _replaced(query: str, needed: str, pattern: str, replacement: str) -> str:
+    replaced = f"regexp_replace(clean, {quoted(pattern)}, {quoted(replacement)}, 'g')"
+    return f"select * replace (case when {needed} then {replaced} else clean end as clean) from ({query})"
+
+
+_ANY_CLEANED: Final = reduce(or_, (mark for mark, _, _ in _CLEANING))
 
 
 def partition_sources(folder: str, bits: int) -> str:
@@ -165,7 +164,7 @@ def snippets(settings: SnippetSettings) -> str:
     return f"""
     create or replace temp table zipp_snippets as
     with mine as (
-        select *, regexp_matches(body, '\\d\\d') as has_digits from zipp_range
+        select * from zipp_range
         where id not in (select post_id from zipp_holdout)
           -- What is said under a held-out post is about the target.
           and coalesce(link_id, '') not in (select 't3_' || post_id from zipp_holdout)
@@ -181,17 +180,18 @@ def snippets(settings: SnippetSettings) -> str:
             else regexp_replace(left(clean, {most}), '\\s+\\S*$', '') end as text
         from cleaned
     ),
+    counted as (
+        select *, length(text) - length(replace(text, ' ', '')) + 1 as word_count from cut
+    ),
     usable as materialized (
-        select *, row_number() over () as row_key, lower(text) as low_text,
-            length(text) - length(replace(text, ' ', '')) + 1 as word_count
-        from cut where length(text) - length(replace(text, ' ', '')) + 1
-            >= {settings.min_snippet_words}
+        select *, row_number() over () as row_key, lower(text) as low_text
+        from counted where word_count >= {settings.min_snippet_words}
     ),
     -- Sorting and counting is done on narrow rows; the texts join the chosen ones at the end.
     narrow as (
         select row_key, id, user_id, subreddit, score, created_at, word_count,
             hash(low_text) as text_hash,
-            hash(array_to_string(string_split(left(low_text, 120), ' ')[1:4], ' ')) as opening,
+            hash(regexp_extract(left(low_text, 120), '^(?:[^ ]* ){{0,3}}[^ ]*')) as opening,
             regexp_matches(low_text, '\\b(i|i''m|i''ve|i''d|my|me|mine|we|our)\\b') as first_person,
             user_id in (select user_id from zipp_holdout) and exists (
                 -- Token F1 with a held-out title, by sets of words: high on short snippets only.

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zipp_dagster.persona.language_models import LanguageModel, load_language_model
-from zipp_dagster.persona.retrieval import PastPrompt, nearest_prompts
+from zipp_dagster.persona.retrieval import Embed, PastPrompt, nearest_prompts
 from zipp_dagster.persona.rewriting import TokenCount, rewrite_prompt
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaError, is_pseudonym
@@ -85,6 +85,18 @@ class Personalizer:
         model = self.platform.settings.persona.language_model
         return load_language_model(model, self.platform.home)
 
+    @cached_property
+    def _embed(self) -> Embed | None:
+        """The text encoder that checks subjects; None where none was made."""
+        version = self.platform.lake.find("text_encoder")
+        if version is None or version.skipped:
+            return None
+        from zipp_dagster.imaging.stored_models import stored_model
+        from zipp_dagster.imaging.text_encoder import load_text_encoder
+
+        stored = stored_model(version.directory)
+        return load_text_encoder(stored.model, stored.revision).embed
+
     def personalize(
         self,
         prompt: str,
@@ -137,8 +149,10 @@ class Personalizer:
         generator = self._generator()
         settings, model = self.platform.settings.persona, self.language_model
         count = generator.count_tokens
-        generic, _ = rewrite_prompt(prompt, None, model, settings, count_tokens=count)
-        own, raised = rewrite_prompt(prompt, person.persona, model, settings, shown, count)
+        generic, _ = rewrite_prompt(prompt, None, model, settings, (), count, self._embed)
+        own, raised = rewrite_prompt(
+            prompt, person.persona, model, settings, shown, count, self._embed
+        )
         flags = [*person.flags, *raised]
         if shots and not shown:
             flags.append("no_history")
