@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 MODEL = "zipp-encoder"
 MONTHS = ["2024-01", "2024-02", "2024-03"]
 DAMAGED = "2024-09"
-INGESTED = ["reddit_dumps", "comments", "submissions", "stg_comments"]
+INGESTED = ["reddit_dumps", "comments", "submissions", "rejected_lines"]
 INSTANCE = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
@@ -144,7 +144,7 @@ def test_a_backfill_makes_three_months_one_run_each(server):
     ]
     assert sorted(partitions) == MONTHS
     assert {run["status"] for run in done["runs"]} == {"SUCCESS"}
-    assert lake(server).partitions("stg_comments") == MONTHS
+    assert lake(server).partitions("rejected_lines") == MONTHS
 
 
 def test_a_failed_blocking_check_skips_what_is_downstream_and_stops_no_other_month(server):
@@ -167,7 +167,7 @@ def test_a_failed_blocking_check_skips_what_is_downstream_and_stops_no_other_mon
     # Kept for inspection, never current.
     assert DAMAGED not in lake(server).partitions("reddit_dumps")
     assert lake(server).versions("reddit_dumps", DAMAGED)[0].manifest.rejected
-    assert lake(server).partitions("stg_comments") == MONTHS
+    assert lake(server).partitions("rejected_lines") == MONTHS
 
 
 def test_a_version_is_promoted_and_rolled_back(server):
