@@ -125,6 +125,17 @@ class Topology:
 
         return dict(until(f"the end of run {run}", found, seconds))
 
+    def why(self, run: str) -> str:
+        """What a failed run says of itself."""
+        query = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+          __typename
+          ... on ExecutionStepFailureEvent { stepKey error { message cause { message } } }
+          ... on RunFailureEvent { message error { message } }
+          ... on EngineEvent { message error { message } } } } } } }"""
+        events = self.ask(query, id=run)["runOrError"]["eventConnection"]["events"]
+        told = [event for event in events if event.get("error") or "Failure" in event["__typename"]]
+        return "\n".join(str(event)[:1500] for event in told)
+
     def steps(self, run: str) -> dict[str, str]:
         """Step → status of a run."""
         query = """query ($id: ID!) { runOrError(runId: $id) { ... on Run {
