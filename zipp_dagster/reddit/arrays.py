@@ -13,7 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 
-def fixed(values: NDArray[Any], kind: pa.DataType, valid: NDArray[np.bool_] | None = None) -> pa.Array:
+def fixed(
+    values: NDArray[Any], kind: pa.DataType, valid: NDArray[np.bool_] | None = None
+) -> pa.Array:
     """Numbers of one width; `valid` bool [n] is false for nulls."""
     buffers = [_nulls(valid), pa.py_buffer(np.ascontiguousarray(values))]
     return pa.Array.from_buffers(kind, len(values), buffers)
