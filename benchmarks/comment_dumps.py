@@ -36,7 +36,7 @@ _ID, _AUTHOR = "@id@", "@author@"
 
 
 def generate(path: Path, lines: int, window_log: int) -> None:
-    """Writes comments of January 2019, about 1.15 KB a line and 42 keys each."""
+    """Writes comments of January 2019, about 1.25 KB and 42 keys a line."""
     rng = random.Random(7)
     options = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log)
     authors = [f"user_{rng.randrange(10**9)}" for _ in range(max(10, lines // 12))]

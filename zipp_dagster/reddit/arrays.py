@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 
-def fixed(values: NDArray, kind: pa.DataType, valid: NDArray[np.bool_] | None = None) -> pa.Array:
+def fixed(
+    values: NDArray[Any], kind: pa.DataType, valid: NDArray[np.bool_] | None = None
+) -> pa.Array:
     """Numbers of one width; `valid` bool [n] is false for nulls."""
     buffers = [_nulls(valid), pa.py_buffer(np.ascontiguousarray(values))]
     return pa.Array.from_buffers(kind, len(values), buffers)
