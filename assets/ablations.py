@@ -51,7 +51,7 @@ def variants_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
         "encoder_ablation",
         "subreddits",
         "image_posts",
-        "diffusion_model",
+        "champion_diffusion_model",
         "generated_images",
         "media",
         "evaluation_encoder",
@@ -102,7 +102,7 @@ def downstream_ablation(
     cases = ablation_people(inputs["benchmark_prompts"].table(), people, ablation.users)
     models = [load_language_model(persona.language_model, platform.home)]
     models += [load_language_model(other, platform.home) for other in ablation.language_models]
-    stored = stored_model(inputs["diffusion_model"].directory)
+    stored = stored_model(inputs["champion_diffusion_model"].directory)
     generators: list[tuple[Any, str | None]] = [(stored.model, stored.revision)]
     generators += [(_directory(other), None) for other in ablation.generators]
     context = PromptContext(
@@ -111,7 +111,7 @@ def downstream_ablation(
         inputs["image_posts"].table().select(HISTORY_COLUMNS),
         models[0],
         persona,
-        count_tokens=token_counter(inputs["diffusion_model"].directory),
+        count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
     )
     own = inputs["encoder_ablation"].path(OWN_COMMUNITIES)
     evidence = Evidence(
