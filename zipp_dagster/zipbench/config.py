@@ -109,7 +109,7 @@ class MethodSettings(Section):
         description="Names of methods, with no_persona among them; empty: all that can run.",
     )
     personal_users: int = Field(
-        default=8,
+        default=4,
         ge=0,
         description="Benchmark users for whom methods run that learn each of them (FABRIC, ViPer, "
         "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
