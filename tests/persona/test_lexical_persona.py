@@ -124,6 +124,9 @@ def test_everyday_words_are_no_interest_and_explicit_talk_tells_no_taste(bundle)
     assert build_persona(PersonaTask(idle)).interests == ()
     explicit = bundle("I love pink tones when it comes to genitals", "I love blue tones in porn")
     assert build_persona(PersonaTask(explicit)).preferences == ()
+    told = bundle("I'm 27 and I want to talk about porn", "I'm a nurse, and I like my work")
+    who = build_persona(PersonaTask(told)).demographics
+    assert (who.age_band.known, who.profession.value) == (False, "nurse")
 
 
 def test_the_same_evidence_gives_the_same_persona(bundle) -> None:

@@ -53,7 +53,8 @@ def build_persona(task: PersonaTask) -> Persona:
     traits = tuple(traits_of(bundle, tokens))
     said = [
         (statement, snippet.id)
-        for snippet in bundle.snippets
+        for snippet, parts in zip(bundle.snippets, tokens, strict=True)
+        if not sensitive_words(parts)  # who somebody is where it is about that is not for a persona
         for statement in demographics.statements_in(snippet.text)
     ] + [
         (statement, community_id(name))
