@@ -116,7 +116,7 @@ def lake(made: dict[str, str]) -> Lake:
 
 
 SKIPPED = {
-    "sample_world": "ZIPP_REDDIT__DUMPS_DIR",
+    "sample_world": "reddit.dumps_dir is set",
     "persona_quality": "no ground truth",
     "persona_ablation": "no ground truth",
     "simulated_votes": "no ground truth",
