@@ -116,7 +116,7 @@ def test_every_part_has_its_variants_and_only_people_with_a_persona_take_part(ev
         of.setdefault(variant.dimension, []).append(variant.name)
     assert of["encoder"] == ["gatv2", "tfidf_svd"]
     assert of["ranking"] == list(get_args(Ranking))
-    assert of["budget"] == ["256", "1024", "4096"] and len(of["evidence"]) == 1
+    assert of["budget"] == ["256", "1024", "4096"] and len(of["evidence"]) == 2
     assert sorted(of["shots"]) == ["0", "1", "3", "5"]
     assert of["language model"] == [LexicalModel().name, "shouting"] and len(of["generator"]) == 2
     assert all(prompts.keys() == {"c1"} for prompts in written.prompts.values())

@@ -160,15 +160,15 @@ class HttpModel:
             said = self._without_key(error.response.text)
             detail = said[:300]
             # Some servers repeat the key that they refuse: it stays out of logs, with their error.
-            cause = error if said == error.response.text else None
+            shown = error if said == error.response.text else None
             if error.status_code in _RETRIED_STATUS:
-                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from cause
+                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from shown
             if error.status_code in (400, 422) and "response_format" in request:
                 # Refused with a schema: is it the schema? The same request without it will tell.
                 raise _NoSchema from error
             raise LanguageModelError(
                 f"{self.name} refused: HTTP {error.status_code}: {detail}"
-            ) from cause
+            ) from shown
         except openai.APIConnectionError as error:
             why = error.__cause__ or error
             raise _Transient(f"{type(error).__name__}: {why}") from error

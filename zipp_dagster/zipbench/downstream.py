@@ -202,8 +202,9 @@ def _persona_variants(
     for budget in settings.ablation_budgets:
         changed = settings.model_copy(update={"token_budget": budget})
         found.append((Variant("budget", str(budget)), changed, tables))
-    names = settings.model_copy(update={"communities_only": True})
-    found.append((Variant("evidence", "names of communities only"), names, tables))
+    for name, bare in (("names and snippets", False), ("names of communities only", True)):
+        changed = settings.model_copy(update={"communities_only": bare})
+        found.append((Variant("evidence", name), changed, tables))
     return found
 
 
