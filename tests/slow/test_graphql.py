@@ -78,6 +78,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, mlflow_store) -> Iterator[T
             "ZIPP_HOME": str(home),
             "ZIPP_REDDIT__DUMPS_DIR": str(folder / "dumps"),
             "DAGSTER_HOME": str(home / "dagster"),
+            # A loaded machine is slow, not broken.
+            "DAGSTER_GRPC_TIMEOUT_SECONDS": "600",
         }
     )
     subprocess.run([*python("zipp_dagster.cli"), "bootstrap"], env=environment, check=True)
