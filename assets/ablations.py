@@ -52,6 +52,7 @@ def variants_explained(draft: Draft, inputs: Inputs) -> CheckOutcome:
         "subreddits",
         "image_posts",
         "champion_diffusion_model",
+        "text_encoder",
         "generated_images",
         "media",
         "evaluation_encoder",
@@ -83,6 +84,7 @@ def downstream_ablation(
     from zipp_dagster.imaging.encoders import load_evaluation_encoder
     from zipp_dagster.imaging.pipelines import load_pipeline
     from zipp_dagster.imaging.stored_models import stored_model
+    from zipp_dagster.imaging.text_encoder import load_text_encoder
     from zipp_dagster.imaging.token_limits import token_counter
     from zipp_dagster.persona.evidence import EvidenceInputs
     from zipp_dagster.persona.language_models import load_language_model
@@ -103,6 +105,7 @@ def downstream_ablation(
     models = [load_language_model(persona.language_model, platform.home)]
     models += [load_language_model(other, platform.home) for other in ablation.language_models]
     stored = stored_model(inputs["champion_diffusion_model"].directory)
+    text = stored_model(inputs["text_encoder"].directory)
     generators: list[tuple[Any, str | None]] = [(stored.model, stored.revision)]
     generators += [(_directory(other), None) for other in ablation.generators]
     context = PromptContext(
@@ -112,6 +115,7 @@ def downstream_ablation(
         models[0],
         persona,
         count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
+        embed=load_text_encoder(text.model, text.revision).embed,
     )
     own = inputs["encoder_ablation"].path(OWN_COMMUNITIES)
     evidence = Evidence(

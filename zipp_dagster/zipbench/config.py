@@ -115,7 +115,7 @@ class MethodSettings(Section):
         "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
     )
     lora_steps: int = Field(
-        default=60, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
+        default=40, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
     )
     drum_steps: int = Field(
         default=60, ge=1, description="Training steps of DrUM's adapter, once for everybody."
