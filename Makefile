@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-slow lint bench clean
+.PHONY: help install demo ui test test-slow test-long lint bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,10 +28,13 @@ ui: $(INSTALLED) ## Dagster, MLflow and the report in the browser
 	$(BIN)/zipp ui
 
 test: $(INSTALLED) ## Run the tests
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile -q
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "not slow and not long" -n 2 --dist loadfile -q
 
 test-slow: $(INSTALLED) ## Run the tests that kill processes, need a browser, or take minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -q
+
+test-long: $(INSTALLED) ## Run every command of the guides, and the soak of 200 materialisations
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long -q
 
 lint: $(INSTALLED) ## Style, types, and the direction of imports
 	$(BIN)/ruff check .

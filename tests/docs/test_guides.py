@@ -13,7 +13,7 @@ from zipp_dagster.settings import PREFIX, Settings, SettingsError
 ALL = [block for guide in GUIDES for block in blocks(guide)]
 CONSOLE = [block for block in ALL if block.language == "console"]
 PYTHON = [block for block in ALL if block.language == "python"]
-RUN_BY_MAKE = {"help", "install", "demo", "ui", "test", "test-slow", "lint", "bench", "clean"}
+RUN_BY_MAKE = {"help", "install", "demo", "ui", "test", "test-slow", "test-long", "lint", "bench", "clean"}
 
 
 def named(entries: list[Block]) -> list:

@@ -15,7 +15,7 @@ from tests.docs.blocks import GUIDES, Block, blocks
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 ORDER = ("docs/first-hour.md", "README.md", "docs/concepts.md", "docs/lineage.md", "docs/your-models.md",
          "docs/operate.md", "docs/personas.md", "docs/encoder.md", "docs/studio.md", "docs/your-dumps.md",

@@ -17,7 +17,7 @@ from zipp_dagster.platform.lake import Lake, sha256_of
 from zipp_dagster.platform.lineage import verify
 from zipp_dagster.platform.registry import Registry
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 MATERIALISATIONS = 200
 SELECTION = "+link_split"
