@@ -33,7 +33,7 @@ test: $(INSTALLED) ## Run the tests
 test-slow: $(INSTALLED) ## Run the tests that kill processes, need a browser, or take minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -q
 
-test-long: $(INSTALLED) ## Run every command of the guides, and the soak of 200 materialisations
+test-long: $(INSTALLED) ## Run the guides' commands, whole pipelines under kills, and the paper profile
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long -q
 
 lint: $(INSTALLED) ## Style, types, and the direction of imports

@@ -57,9 +57,11 @@ def test_results_come_in_order_and_lanes_do_not_share_a_scheduler(loaded, three_
 
     def work(lane, number):
         together.wait()
-        return number, id(lane.pipeline.scheduler), id(lane.pipeline.unet)
+        kept = lane.pipeline.scheduler, lane.pipeline.tokenizer, lane.pipeline.unet
+        return number, *map(id, kept)
 
-    numbers, schedulers, denoisers = zip(*in_lanes(loaded, 3, range(6), work))
+    numbers, schedulers, tokenizers, denoisers = zip(*in_lanes(loaded, 3, range(6), work))
+    assert len({*tokenizers, id(loaded.pipeline.tokenizer)}) == 4
     assert numbers == tuple(range(6))
     assert len(set(schedulers)) == 3
     assert id(loaded.pipeline.scheduler) not in schedulers

@@ -25,7 +25,7 @@ from zipp_dagster.platform.lake import Lake
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 WORLD = WorldSettings(
     people=90,

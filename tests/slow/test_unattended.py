@@ -18,7 +18,7 @@ from zipp_dagster.platform.lineage import lineage_tree
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 LAST = "2024-03"
 

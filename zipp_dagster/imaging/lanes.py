@@ -1,7 +1,8 @@
 """Several batches drawn side by side on a CPU.
 
 A small denoiser is hundreds of short operations: two threads on one operation keep 1.2 cores busy,
-two batches beside one another keep both. Weights are shared, each lane has a scheduler of its own.
+two batches beside one another keep both. Weights are shared; each lane has a
+scheduler and tokenizers of its own.
 """
 
 # ruff: noqa: TID253  (torch: this module's subject)
@@ -15,6 +16,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
+from diffusers import SchedulerMixin
+from transformers import PreTrainedTokenizerBase
 
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.pipelines import LoadedPipeline, denoiser
@@ -87,5 +90,8 @@ def _in_order(
 
 def _copy(loaded: LoadedPipeline) -> LoadedPipeline:
     pipeline = copy.copy(loaded.pipeline)
-    pipeline.scheduler = copy.deepcopy(loaded.pipeline.scheduler)
+    for name, part in loaded.pipeline.components.items():
+        # Both keep what the last call asked for: a scheduler its step, a tokenizer its padding.
+        if isinstance(part, SchedulerMixin | PreTrainedTokenizerBase):
+            setattr(pipeline, name, copy.deepcopy(part))
     return replace(loaded, pipeline=pipeline)
