@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.persona.config import PersonaSettings
@@ -11,7 +12,9 @@ from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import MethodSettings
-from zipp_dagster.zipbench.methods.base import PastPicture
+
+if TYPE_CHECKING:
+    from zipp_dagster.zipbench.methods.base import PastPicture
 
 OWNER = "team:imaging"
 THUMBNAIL_CASES = 8
@@ -267,6 +270,8 @@ def _histories(inputs: Inputs, people: set[int]) -> tuple[dict[int, list[PastPic
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as dataset
+
+    from zipp_dagster.zipbench.methods.base import PastPicture
 
     if not people or not inputs.available("media"):
         return {}, []

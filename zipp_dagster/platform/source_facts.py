@@ -94,18 +94,19 @@ def user_folder() -> Path:
 
 def read_facts(text: str) -> SourceFacts:
     """The facts of a source text."""
-    tree = _Stripper().visit(ast.parse(text))
+    whole = hashlib.sha256()
+    literals: set[str] = set()
     definitions: dict[str, Definition] = {}
     imports: list[Import] = []
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imports += _imports(node)
-            continue
-        defined = _defined(node)
-        if defined:
-            facts = _definition(node)
-            definitions.update((name, facts) for name in defined)
-    return SourceFacts(_fragment(tree), definitions, tuple(imports))
+    for statement in _without_docstring(ast.parse(text).body):
+        facts = _read(statement)
+        whole.update(facts.code.meaning.encode())
+        literals.update(facts.code.literals)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports += facts.imports
+        definitions.update((name, facts) for name in _defined(statement))
+    code = Fragment(whole.hexdigest(), tuple(sorted(literals)))
+    return SourceFacts(code, definitions, tuple(imports))
 
 
 def _keep(path: Path, kept: _Kept) -> None:
@@ -131,21 +132,21 @@ def _defined(node: ast.stmt) -> list[str]:
     """The names that a statement of a module defines."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
+    if isinstance(node, ast.AnnAssign):
+        return [node.target.id] if node.value and isinstance(node.target, ast.Name) else []
     if isinstance(node, ast.Assign):
         parts = (part for target in node.targets for part in ast.walk(target))
         return [part.id for part in parts if isinstance(part, ast.Name)]
     return []
 
 
-def _definition(node: ast.stmt) -> Definition:
-    names: list[str] = []
-    imports: list[Import] = []
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            names.append(part.id)
-        elif isinstance(part, ast.Import | ast.ImportFrom):
-            imports += _imports(part)
-    return Definition(_fragment(node), tuple(dict.fromkeys(names)), tuple(imports))
+def _read(statement: ast.stmt) -> Definition:
+    reader = _Reader()
+    stripped = reader.visit(statement)
+    dumped = ast.dump(stripped, include_attributes=False, annotate_fields=False) if stripped else ""
+    literals = tuple(sorted(filter(_may_name_a_file, reader.literals)))
+    code = Fragment(hashlib.sha256(dumped.encode()).hexdigest(), literals)
+    return Definition(code, tuple(reader.names), tuple(reader.imports))
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
@@ -157,18 +158,6 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
             yield Import(node.module, alias.name, alias.asname or alias.name)
 
 
-def _fragment(tree: ast.AST) -> Fragment:
-    text = ast.dump(tree, annotate_fields=False, include_attributes=False)
-    literals = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    return Fragment(
-        hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(filter(_may_name_a_file, literals)))
-    )
-
-
 def _may_name_a_file(literal: str) -> bool:
     return (
         0 < len(literal) <= LONGEST_FILE_NAME
@@ -177,37 +166,65 @@ def _may_name_a_file(literal: str) -> bool:
     )
 
 
-class _Stripper(ast.NodeTransformer):
-    """Drops docstrings, annotations of functions and variables, and `@artifact`.
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return body[1:] or [ast.Pass()]
+    return body
 
-    The annotations of a class's fields stay: dataclasses and msgspec build on them.
+
+class _Reader(ast.NodeTransformer):
+    """Notes names, imports and texts, and drops what means nothing, in one walk.
+
+    Dropped are docstrings, annotations of functions and variables, and `@artifact`. The annotations
+    of a class's fields stay: dataclasses and msgspec build on them.
     """
 
-    def _without_docstring(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        first = body[0] if body else None
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            return body[1:] or [ast.Pass()]
-        return body
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self.imports: list[Import] = []
+        self.literals: set[str] = set()
 
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        node.body = self._without_docstring(node.body)
-        return self.generic_visit(node)
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        self.names[node.id] = None
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str):
+            self.literals.add(node.value)
+        return node
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        self.imports += _imports(node)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        self.imports += _imports(node)
+        return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.body = self._without_docstring(node.body)
-        node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
+        node.body = _without_docstring(node.body)
+        # A field is walked as it is; `visit` would drop its annotation.
+        fields = {field for field in node.body if isinstance(field, ast.AnnAssign)}
+        for field in fields:
+            self.generic_visit(field)
+        node.body = [field if field in fields else self.visit(field) for field in node.body]
+        for part in (*node.bases, *node.keywords, *node.decorator_list):
+            self.visit(part)
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        value = self.visit(node.value) if node.value else None
-        return ast.Assign([node.target], value, lineno=node.lineno) if value else None
+        if node.value is None:
+            return None
+        target, value = self.visit(node.target), self.visit(node.value)
+        return ast.Assign([target], value, lineno=node.lineno)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.body = self._without_docstring(node.body)
+        node.body = _without_docstring(node.body)
         node.returns = None
         node.decorator_list = [d for d in node.decorator_list if not _is_artifact(d)]
         for argument in ast.walk(node.args):
