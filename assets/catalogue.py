@@ -29,6 +29,7 @@ from assets.sources import active_months
 from zipp_dagster.platform.artifacts import Artifact, sql_artifact
 from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.contracts import load_contract
+from zipp_dagster.platform.kept_facts import user_folder
 from zipp_dagster.platform.sql_models import check_references, load_models
 
 CONTRACTS = Path(__file__).parent / "contracts"
@@ -57,7 +58,7 @@ STAGES = (
 def catalogue() -> Catalogue:
     """Every artifact, with its contract, in topological order."""
     python = [_with_contract(entry) for stage in STAGES for entry in stage.ARTIFACTS]
-    models = load_models(SQL_FOLDER)
+    models = load_models(SQL_FOLDER, user_folder())
     check_references(models, [entry.name for entry in python])
     tables = [_with_checks(sql_artifact(model)) for model in models]
     return Catalogue([*python, *tables], active_months)

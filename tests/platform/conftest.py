@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.platform.bakery import CATALOGUE, OvenSettings
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.config import ServerSettings
 from zipp_dagster.platform.lake import Lake
+from zipp_dagster.platform.materialise import materialise
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.versions import Version
 from zipp_dagster.platform.warehouse import Warehouse
@@ -94,3 +96,21 @@ def platform(tmp_path: Path, lake: Lake, registry: Registry) -> Platform:
         compute=Compute(),
         home=tmp_path,
     )
+
+
+@pytest.fixture
+def bakery(platform):
+    """A platform with an oven and a full sack."""
+    platform.settings.sections["oven"] = OvenSettings()
+    (platform.home / "sack-all.txt").write_text("rye")
+    return platform
+
+
+@pytest.fixture
+def make(bakery):
+    """`make("bread")` materialises; returns the outcome."""
+
+    def run(name: str, partition: str | None = None, **options):
+        return materialise(CATALOGUE[name], partition, bakery, CATALOGUE, **options)
+
+    return run

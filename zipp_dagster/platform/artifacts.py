@@ -16,8 +16,8 @@ from typing import Any, Literal, get_type_hints
 
 from zipp_dagster.platform.code_version import CodeVersions
 from zipp_dagster.platform.contracts import Contract
+from zipp_dagster.platform.kept_facts import user_folder
 from zipp_dagster.platform.lake import Draft
-from zipp_dagster.platform.source_facts import user_folder
 from zipp_dagster.platform.sql_models import SqlModel
 from zipp_dagster.platform.versions import TABLE_FILES, Version
 from zipp_dagster.section import Section

@@ -1,25 +1,21 @@
 """What a source file means, as far as code versions need it: hashes, names, imports, literals.
 
-Walking the syntax trees of all files takes ten times as long as hashing their texts. So facts can
-be kept in a folder, with the hash of the text that they were read from: another text, another
-release of this module or of Python, or a damaged file means that they are read anew. Not beside the
-bytecode, which installations in containers do not write. How facts make up a code version is in
-`code_version`.
+Walking the syntax trees of all files takes ten times as long as hashing their texts, so facts can be
+kept (`kept_facts`). How they make up a code version is in `code_version`.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
-import os
-import secrets
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import msgspec
+
+from zipp_dagster.platform.kept_facts import kept, own_release
 
 LONGEST_FILE_NAME = 80
 
@@ -55,17 +51,6 @@ class SourceFacts(msgspec.Struct, frozen=True):
     imports: tuple[Import, ...]
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    """A kept file: which text and which reader the facts are from."""
-
-    source: str
-    reader: str
-    facts: SourceFacts
-
-
-_decoder = msgspec.json.Decoder(_Kept)
-
-
 def source_facts(path: Path, folder: Path | None = None) -> SourceFacts:
     """The facts of a source file; with a `folder`, from there where its text is the same.
 
@@ -73,23 +58,7 @@ def source_facts(path: Path, folder: Path | None = None) -> SourceFacts:
         SyntaxError: it is no Python.
     """
     text = path.read_bytes()
-    if folder is None:
-        return read_facts(text.decode())
-    source = hashlib.sha256(text).hexdigest()
-    kept = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        found = _decoder.decode(kept.read_bytes())
-        if (found.source, found.reader) == (source, _reader()):
-            return found.facts
-    facts = read_facts(text.decode())
-    _keep(kept, _Kept(source, _reader(), facts))
-    return facts
-
-
-def user_folder() -> Path:
-    """Where this user's facts are kept: below XDG_CACHE_HOME, by default `~/.cache`."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "zipp_dagster" / "source_facts"
+    return kept(folder, path, text, _reader(), SourceFacts, lambda: read_facts(text.decode()))
 
 
 def read_facts(text: str) -> SourceFacts:
@@ -109,23 +78,10 @@ def read_facts(text: str) -> SourceFacts:
     return SourceFacts(code, definitions, tuple(imports))
 
 
-def _keep(path: Path, kept: _Kept) -> None:
-    """Written beside and renamed, so that other processes read all of it or nothing."""
-    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):  # where nothing may be written, sources are read each time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            fresh.write_bytes(msgspec.json.encode(kept))
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-
 @cache
 def _reader() -> str:
     """What the facts depend on besides the text: this module, and Python's syntax trees."""
-    own = hashlib.sha256(Path(__file__).read_bytes())
-    return f"{sys.version_info.major}.{sys.version_info.minor} {own.hexdigest()}"
+    return f"{sys.version_info.major}.{sys.version_info.minor} {own_release(__file__)}"
 
 
 def _defined(node: ast.stmt) -> list[str]:

@@ -12,10 +12,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from zipp_dagster.platform.contracts import Contract, load_contract, scan
+from zipp_dagster.platform.kept_facts import kept, own_release
 from zipp_dagster.progress import Progress, silent
 
 PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
@@ -64,21 +69,30 @@ class SqlModel:
         return found
 
 
-def load_models(folder: Path) -> list[SqlModel]:
+class QueryFacts(msgspec.Struct, frozen=True):
+    """What loading a model needs to know of its query."""
+
+    inputs: tuple[str, ...]
+    variables: tuple[str, ...]
+    selected: tuple[str, ...]
+    sorted_by: str | None
+    code_version: str
+
+
+def load_models(folder: Path, facts_folder: Path | None = None) -> list[SqlModel]:
     """Loads every `.sql` below a folder; fails on a missing contract or a second statement."""
-    return [load_model(path) for path in sorted(folder.rglob("*.sql"))]
+    return [load_model(path, facts_folder) for path in sorted(folder.rglob("*.sql"))]
 
 
-def load_model(path: Path) -> SqlModel:
+def load_model(path: Path, facts_folder: Path | None = None) -> SqlModel:
     """Loads one model and checks its contract against the query.
+
+    With a `facts_folder`, a query that was parsed before is not parsed again, see `kept_facts`.
 
     Raises:
         SqlModelError: on a syntax error, a missing contract, undeclared variables, or output
             columns that differ from the contract's.
     """
-    import sqlglot
-    from sqlglot import exp
-
     beside = path.with_suffix(".yml")
     if not beside.is_file():
         raise SqlModelError(f"{path} has no contract: write {beside.name} beside it")
@@ -86,6 +100,32 @@ def load_model(path: Path) -> SqlModel:
     if contract.name != path.stem:
         raise SqlModelError(f"{beside}: name is {contract.name!r}, the model is {path.stem!r}")
     query = path.read_text()
+    facts = kept(
+        facts_folder, path, query.encode(), _reader(), QueryFacts, lambda: _read_query(path, query)
+    )
+    undeclared = set(facts.variables) - set(contract.settings)
+    if undeclared:
+        raise SqlModelError(
+            f"{path} reads getvariable({', '.join(sorted(undeclared))}): name the setting under "
+            f"`settings:` in {beside.name}"
+        )
+    _check_columns(path, facts, contract)
+    _check_ranges(path, facts, contract)
+    return SqlModel(
+        path.stem, path, query, contract, facts.inputs, facts.variables, facts.code_version
+    )
+
+
+@cache
+def _reader() -> str:
+    return f"sqlglot {version('sqlglot')} {own_release(__file__)}"
+
+
+def _read_query(path: Path, query: str) -> QueryFacts:
+    """Parses a query; SqlModelError for anything but one SELECT."""
+    import sqlglot
+    from sqlglot import exp
+
     try:
         statements = [s for s in sqlglot.parse(query, dialect="duckdb") if s is not None]
     except sqlglot.ParseError as error:
@@ -94,19 +134,15 @@ def load_model(path: Path) -> SqlModel:
         raise SqlModelError(f"{path} must hold one SELECT, and nothing else")
     tree = statements[0]
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
-    inputs = tuple(sorted({t.name for t in tree.find_all(exp.Table) if t.name} - ctes))
-    variables = _variables(tree)
-    undeclared = set(variables) - set(contract.settings)
-    if undeclared:
-        raise SqlModelError(
-            f"{path} reads getvariable({', '.join(sorted(undeclared))}): name the setting under "
-            f"`settings:` in {beside.name}"
-        )
-    _check_columns(path, tree, contract)
-    _check_ranges(path, tree, contract)
+    order = tree.args.get("order")
     normal = tree.sql(dialect="duckdb", comments=False, normalize=True)
-    version = hashlib.sha256(normal.encode()).hexdigest()[:16]
-    return SqlModel(path.stem, path, query, contract, inputs, variables, version)
+    return QueryFacts(
+        inputs=tuple(sorted({t.name for t in tree.find_all(exp.Table) if t.name} - ctes)),
+        variables=_variables(tree),
+        selected=tuple(tree.named_selects),
+        sorted_by=order.expressions[0].this.name if order is not None else None,
+        code_version=hashlib.sha256(normal.encode()).hexdigest()[:16],
+    )
 
 
 def check_references(models: Sequence[SqlModel], others: Sequence[str]) -> None:
@@ -203,14 +239,13 @@ def _variables(tree: Any) -> tuple[str, ...]:
     return tuple(sorted({call.expressions[0].name for call in calls}))
 
 
-def _check_columns(path: Path, tree: Any, contract: Contract) -> None:
-    selected = tree.named_selects
-    promised = [column.name for column in contract.columns]
+def _check_columns(path: Path, facts: QueryFacts, contract: Contract) -> None:
+    selected, promised = list(facts.selected), [column.name for column in contract.columns]
     if "*" not in selected and selected != promised:
         raise SqlModelError(f"{path} selects {selected}, its contract promises {promised}")
 
 
-def _check_ranges(path: Path, tree: Any, contract: Contract) -> None:
+def _check_ranges(path: Path, facts: QueryFacts, contract: Contract) -> None:
     """A model in ranges is sorted by its key first, else its parts were in no order."""
     if contract.ranges is None:
         return
@@ -218,8 +253,7 @@ def _check_ranges(path: Path, tree: Any, contract: Contract) -> None:
         raise SqlModelError(
             f"{path.with_suffix('.yml')}: ranges: {contract.ranges} is no UBIGINT column of the contract"
         )
-    order = tree.args.get("order")
-    if order is None or order.expressions[0].this.name != contract.ranges:
+    if facts.sorted_by != contract.ranges:
         raise SqlModelError(f"{path} is computed in ranges: sort it by {contract.ranges} first")
 
 
