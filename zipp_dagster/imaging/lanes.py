@@ -1,8 +1,8 @@
 """Several batches drawn side by side on a CPU.
 
 A small denoiser is hundreds of short operations: two threads on one operation keep 1.2 cores busy,
-two batches beside one another keep both. Weights are shared; each lane has a
-scheduler and tokenizers of its own.
+two batches beside one another keep both. Weights are shared; each lane has a scheduler and
+tokenizers of its own.
 """
 
 # ruff: noqa: TID253  (torch: this module's subject)
