@@ -88,8 +88,8 @@ def test_fabric_feeds_for_the_first_share_of_the_steps_alone(sd, monkeypatch):
     method = Fabric(active=0.6)
     fitted = method.fit(sd, History(liked_images=HISTORY.liked_images), settings)
     method.draw(sd, fitted, PROMPTS[:1], SEEDS[:1], settings)
-    # Each of the three active steps first runs the two liked images.
-    assert calls == [2, 2] * 3 + [2] * 2
+    # Each of the three active steps first runs the two liked images; guidance rests after the first.
+    assert calls == [2, 2, 2, 1, 2, 1, 1, 2]
 
 
 def test_fabric_keeps_branches_apart(sd):

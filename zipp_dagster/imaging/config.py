@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zipp_dagster.section import Section
 
@@ -73,6 +73,11 @@ class ImagingSettings(Section):
     guidance_rescale: float = Field(
         0.7, ge=0.0, le=1.0, description="Guidance rescale, where the pipeline knows it."
     )
+    guidance_rest: tuple[float, float] = Field(
+        (0.1, 0.8),
+        description="Share of the steps from which and up to which guidance rests: such a step "
+        "costs half. The first step is always guided; equal values: guidance never rests.",
+    )
     scheduler: str | None = Field(
         None, description="A diffusers scheduler class; empty = the one saved with the model."
     )
@@ -110,3 +115,12 @@ class ImagingSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of the images' own seeds.")
     retrain: bool = Field(False, description="Train the small models instead of the packaged ones.")
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+
+    @model_validator(mode="after")
+    def _rest_is_an_interval(self) -> Self:
+        start, end = self.guidance_rest
+        if not 0 <= start <= end <= 1:
+            raise ValueError(
+                f"imaging.guidance_rest {[start, end]}: two shares of the steps, 0 <= from <= to <= 1"
+            )
+        return self

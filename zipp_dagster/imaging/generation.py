@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.imaging.guidance import GuidanceRest
 from zipp_dagster.imaging.image_files import (
     ImageRequest,
     encode_png,
@@ -57,6 +58,7 @@ def request_key(model_version: str, prompt: str, seed: int, settings: ImagingSet
         "steps": settings.steps,
         "guidance": settings.guidance,
         "guidance_rescale": settings.guidance_rescale,
+        "guidance_rest": settings.guidance_rest,
         "scheduler": settings.scheduler,
         "scheduler_options": settings.scheduler_options,
         "size": settings.image_size,
@@ -79,7 +81,7 @@ def draw(
     encoder) takes the place of the prompts' own.
     """
     known = loaded.arguments()
-    options = {
+    options: dict[str, Any] = {
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance,
         "height": settings.image_size,
@@ -88,6 +90,13 @@ def draw(
     }
     if "guidance_rescale" in known:
         options["guidance_rescale"] = settings.guidance_rescale
+    start, end = settings.guidance_rest
+    if start < end and "callback_on_step_end" in known:
+        rest = GuidanceRest(loaded.pipeline, start, end)
+        options |= {
+            "callback_on_step_end": rest,
+            "callback_on_step_end_tensor_inputs": rest.tensor_inputs,
+        }
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if loaded.autocast is not None:
@@ -219,5 +228,6 @@ def _provenance(
         "scheduler": type(loaded.pipeline.scheduler).__name__,
         "steps": str(settings.steps),
         "guidance": str(settings.guidance),
+        "guidance_rest": "{} to {}".format(*settings.guidance_rest),
         "dtype": effective_dtype(settings),
     }

@@ -67,7 +67,8 @@ def write_model_card(
         "",
         "## Judged by the factor classifier",
         "",
-        f"{settings.steps} steps of the saved scheduler, guidance {settings.guidance}.",
+        f"{settings.steps} steps of the saved scheduler, guidance {settings.guidance}, which rests from "
+        f"{settings.guidance_rest[0]} to {settings.guidance_rest[1]} of the steps.",
         "",
         "| images | subject | palette | medium | mood |",
         "|---|---|---|---|---|",

@@ -27,15 +27,19 @@ _DPM = "DPMSolverMultistepScheduler"
 _SDE = {"scheduler": _DPM, "scheduler_options": {"algorithm_type": "sde-dpmsolver++"}}
 _ODE = {"scheduler": _DPM, "scheduler_options": {"algorithm_type": "dpmsolver++"}}
 
-# One thing at a time is varied around SDE, 12 steps, guidance 3, rescale 0.7, bf16.
+# One thing at a time is varied around SDE, 12 steps, guidance 3 at every step, rescale 0.7, bf16;
+# then the steps that guidance rests for, at 6 steps.
+_ALWAYS = {"guidance_rest": (1.0, 1.0)}
+_RESTS = ((1.0, 1.0), (0.1, 0.8), (0.1, 0.6), (0.3, 0.8), (0.1, 1.0), (0.5, 1.0))
 VARIANTS: tuple[dict[str, Any], ...] = (
-    *({**_ODE, "steps": n} for n in (4, 6, 10, 20)),
-    *({**_SDE, "steps": n} for n in (6, 8, 10, 12, 16, 24)),
-    {"scheduler": "EulerAncestralDiscreteScheduler", "steps": 12},
-    {"scheduler": "DDIMScheduler", "steps": 12},
-    *({**_SDE, "steps": 12, "guidance": g} for g in (1.5, 5.0)),
-    {**_SDE, "steps": 12, "guidance_rescale": 0.0},
-    {**_SDE, "steps": 12, "dtype": "float32"},
+    *({**_ODE, **_ALWAYS, "steps": n} for n in (4, 6, 10, 20)),
+    *({**_SDE, **_ALWAYS, "steps": n} for n in (6, 8, 10, 12, 16, 24)),
+    {"scheduler": "EulerAncestralDiscreteScheduler", **_ALWAYS, "steps": 12},
+    {"scheduler": "DDIMScheduler", **_ALWAYS, "steps": 12},
+    *({**_SDE, **_ALWAYS, "steps": 12, "guidance": g} for g in (1.5, 5.0)),
+    {**_SDE, **_ALWAYS, "steps": 12, "guidance_rescale": 0.0},
+    {**_SDE, **_ALWAYS, "steps": 12, "dtype": "float32"},
+    *({**_SDE, "steps": 6, "guidance_rest": rest} for rest in _RESTS),
 )
 
 
@@ -99,6 +103,7 @@ def sweep(
                 "steps": settings.steps,
                 "guidance": settings.guidance,
                 "rescale": settings.guidance_rescale,
+                "rest": "{}-{}".format(*settings.guidance_rest),
                 "dtype": effective_dtype(settings),
                 **judged(images),
                 "images_per_cpu_s": prompts / spent,

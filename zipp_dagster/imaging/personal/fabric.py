@@ -44,20 +44,25 @@ class Feedback:
 
 
 class _Memory:
-    """What the processors share: whether they collect or feed, and the layers' inputs."""
+    """What the processors share: whether they collect or feed, and the layers' inputs.
+
+    `guided` says whether a step has both branches.
+    """
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
         self.collecting: str | None = None
         self.feeding = False
+        self.guided = True
         self.inputs: dict[tuple[str, str], torch.Tensor] = {}
 
 
 class FeedbackAttention:
     """Self-attention whose keys and values may include those of remembered images.
 
-    The batch's first half is the unconditional branch, as the pipelines order it. Shapes: hidden
-    states [2 n, tokens, width]; remembered inputs [images · tokens, width].
+    The first half of a guided step's batch is the unconditional branch, as the pipelines order it;
+    where guidance rests there is the conditional branch alone. Shapes: hidden states [2 n, tokens,
+    width], at rest [n, tokens, width]; remembered inputs [images · tokens, width].
     """
 
     def __init__(self, layer: str, memory: _Memory) -> None:
@@ -71,13 +76,14 @@ class FeedbackAttention:
         attention_mask: torch.Tensor | None = None,
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The layer's output, [2 n, tokens, width]."""
+        """The layer's output, shaped like its input."""
         if self.memory.collecting is not None:
             key = (self.layer, self.memory.collecting)
             self.memory.inputs[key] = hidden_states.reshape(-1, hidden_states.shape[-1])
         if not self.memory.feeding:
             return self._attend(attn, hidden_states, None)
-        branches = zip(("disliked", "liked"), hidden_states.chunk(2), strict=True)
+        names = ("disliked", "liked") if self.memory.guided else ("liked",)
+        branches = zip(names, hidden_states.chunk(len(names)), strict=True)
         outs = [self._attend(attn, x, self.memory.inputs.get((self.layer, b))) for b, x in branches]
         return torch.cat(outs)
 
@@ -158,15 +164,25 @@ class Fabric:
         # the steps that are done is read off the timestep's place in it.
         first_inactive = self._first_inactive_time(loaded, settings)
 
+        null_prompt: dict[str, Any] = {}
+
         def forward(sample: torch.Tensor, timestep: Any, **given: Any) -> Any:
             time = float(timestep)
             memory.inputs.clear()
-            if time > first_inactive and len(sample) > 1:
-                for branch, latents in (("disliked", feedback.disliked), ("liked", feedback.liked)):
+            memory.guided = bool(loaded.pipeline.do_classifier_free_guidance)
+            if memory.guided:
+                null_prompt.update(_null_prompt(given))
+            if time > first_inactive:
+                if not null_prompt:
+                    raise ValueError("fabric needs guidance: set imaging.guidance above 1")
+                sides = {"liked": feedback.liked}
+                if memory.guided:
+                    sides["disliked"] = feedback.disliked
+                for branch, latents in sides.items():
                     if latents is not None:
                         memory.collecting = branch
                         noisy = _noised(latents, alphas, time).to(sample)
-                        plain_forward(noisy, timestep, **_null_prompt(given, len(noisy)))
+                        plain_forward(noisy, timestep, **_repeated(null_prompt, len(noisy)))
                         memory.collecting = None
                 memory.feeding = True
             try:
@@ -200,14 +216,26 @@ def _noised(latents: torch.Tensor, alphas: torch.Tensor, time: float) -> torch.T
     return signal**0.5 * latents + (1 - signal) ** 0.5 * noise.to(latents)
 
 
-def _null_prompt(given: dict[str, Any], count: int) -> dict[str, Any]:
-    """The arguments of a U-Net call with the unconditional branch's first row for every image."""
+def _null_prompt(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a guided U-Net call, with the unconditional branch's first row alone."""
     out = dict(given) | {"return_dict": False, "timestep_cond": None}
-    states = given["encoder_hidden_states"]
-    out["encoder_hidden_states"] = states[:1].expand(count, *states.shape[1:])
+    out["encoder_hidden_states"] = given["encoder_hidden_states"][:1]
     if given.get("added_cond_kwargs"):
+        added = given["added_cond_kwargs"]
+        out["added_cond_kwargs"] = {key: value[:1] for key, value in added.items()}
+    return out
+
+
+def _repeated(null_prompt: dict[str, Any], count: int) -> dict[str, Any]:
+    """The same arguments for `count` images."""
+
+    def rows(value: torch.Tensor) -> torch.Tensor:
+        return value.expand(count, *value.shape[1:])
+
+    out = dict(null_prompt)
+    out["encoder_hidden_states"] = rows(out["encoder_hidden_states"])
+    if out.get("added_cond_kwargs"):
         out["added_cond_kwargs"] = {
-            key: value[:1].expand(count, *value.shape[1:])
-            for key, value in given["added_cond_kwargs"].items()
+            key: rows(value) for key, value in out["added_cond_kwargs"].items()
         }
     return out
