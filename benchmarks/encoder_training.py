@@ -1,10 +1,15 @@
 """Training speed and quality of all encoders on a planted graph, tuned alike.
 
-    python benchmarks/encoder_training.py [--users N] [--subreddits N] [--epochs N] [--json]
+    python benchmarks/encoder_training.py [--users N] [--unseen-users N] [--subreddits N] [--epochs N]
+                                          [--json]
 
 The planted world (`zipp_dagster.graph.planted`) is synthetic: the figures say how well planted
 interests are found, nothing about real communities. Each encoder has the same number of tuning runs,
 which are listed, as is every encoder's score; `best_encoder_…` names the winner, whoever it is.
+
+Whether users that training never saw are served as well is asked in a larger world (`--unseen-users`),
+where GATv2 alone is trained: with 2,000 unseen users the ratio of hits@50 moves by ±.03 from seed to
+seed.
 
 `taste_…` is how well a user's own communities are ranked by planted interest (AUC of the upper half
 against the lower, mean over users): by attention, by dot product, by TF-IDF, and by mere counts.
@@ -26,7 +31,7 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from zipp_dagster.encoder.ablation import TRAINED, run_ablation
+from zipp_dagster.encoder.ablation import TRAINED, evaluate_model, run_ablation
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.evaluation import LinkTask, evaluate
 from zipp_dagster.encoder.inference import GraphInference
@@ -44,6 +49,7 @@ STRENGTH = 6.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--unseen-users", type=int, default=40_000, help="of the larger world")
     parser.add_argument("--subreddits", type=int, default=2_000)
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
@@ -66,19 +72,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for part in ("graph", "split", "features", "model", "scratch", "ablation"):
-            (root / part).mkdir()
-        world = planted_world(
-            options.users, options.subreddits, strength=STRENGTH, seed=options.seed
-        )
-        pq.write_table(world.interactions, root / "interactions.parquet")
-        build_csr([root / "interactions.parquet"], root / "graph", duckdb.connect())
-        graph = InteractionGraph.open(root / "graph")
-        temporal_split(graph, root / "split", seed=options.seed, unseen_share=0.2)
-        build_subreddit_features(
-            graph, world.subreddit_names, world.subreddit_text, root / "features"
-        )
-        dirs = root / "graph", root / "split", root / "features"
+        world, graph, dirs = planted(root, options.users, options)
         images = world.image_embeddings
         began, curve = time.process_time(), []
         report = train(
@@ -89,6 +83,11 @@ def main() -> None:
         enough = 0.95 * max(hits for _, hits in curve)
         results = [
             row("target_edges_per_cpu_s", report.target_edges_per_cpu_second, "edges/s", 25_000),
+            row(
+                "target_edges_per_cpu_s_with_validation",
+                report.target_edges_per_cpu_second_validated,
+                "edges/s",
+            ),
             row("cpu_s_to_95_percent", next(s for s, h in curve if h >= enough), "s"),
             row("train_cpu_s", curve[-1][0], "s"),
             row("train_epochs", report.epochs, "epochs"),
@@ -118,9 +117,8 @@ def main() -> None:
 
             floor = of("popularity", "hits50")
             best = ablation.winners()
-            unseen = of("gatv2", "hits50", "unseen") / of("gatv2", "hits50", "seen")
             results += [
-                row("unseen_vs_seen_hits50", unseen, "ratio", 0.97),
+                row("unseen_vs_seen_hits50", unseen_vs_seen(settings, options), "ratio", 0.97),
                 row("vs_popularity_hits50", of("gatv2", "hits50") / floor, "ratio", 2),
                 row("oracle_hits50", oracle.mean("hits50"), "share"),
                 *(row(f"best_encoder_{m}", of(best[m], m), best[m]) for m in ("hits50", "mrr")),
@@ -146,6 +144,33 @@ def main() -> None:
         print(f"{result['name']:>34} {result['value']:.5g} {result['unit']}")
     for line in document.get("encoders", []):  # type: ignore[attr-defined]
         print(line)
+
+
+def planted(
+    root: Path, users: int, options: argparse.Namespace
+) -> tuple[PlantedWorld, InteractionGraph, tuple[Path, Path, Path]]:
+    """A planted world below `root`, ready to train on: with its graph, split and features."""
+    for part in ("graph", "split", "features", "model", "scratch", "ablation"):
+        (root / part).mkdir()
+    world = planted_world(users, options.subreddits, strength=STRENGTH, seed=options.seed)
+    pq.write_table(world.interactions, root / "interactions.parquet")
+    build_csr([root / "interactions.parquet"], root / "graph", duckdb.connect())
+    graph = InteractionGraph.open(root / "graph")
+    temporal_split(graph, root / "split", seed=options.seed, unseen_share=0.2)
+    build_subreddit_features(graph, world.subreddit_names, world.subreddit_text, root / "features")
+    return world, graph, (root / "graph", root / "split", root / "features")
+
+
+def unseen_vs_seen(settings: EncoderSettings, options: argparse.Namespace) -> float:
+    """hits@50 of GATv2 for users that training never saw, relative to those that it saw."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        _, _, dirs = planted(root, options.unseen_users, options)
+        plain = settings.model_copy(update={"image_align_weight": 0.0})
+        train(*dirs, None, plain, root / "model", root / "scratch")
+        scored = evaluate_model(root / "model", *dirs, None, plain)
+        seen, unseen = (scored.value("candidate", "hits50", group) for group in ("seen", "unseen"))
+        return unseen / seen
 
 
 def row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, object]:

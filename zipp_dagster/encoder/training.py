@@ -37,7 +37,10 @@ Sync = Callable[[nn.Module], None]
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a training run went, for metadata and MLflow. Times cover this process only."""
+    """How a training run went, for metadata and MLflow. Times cover this process only.
+
+    Target edges a CPU-second: of the steps alone, and with the validations between them.
+    """
 
     architecture: str
     parameters: int
@@ -52,6 +55,7 @@ class TrainingReport:
     target_edges: int
     seconds: float
     target_edges_per_cpu_second: float
+    target_edges_per_cpu_second_validated: float
     history: list[HistoryRow]
 
 
@@ -144,6 +148,7 @@ def _loop(
         state, best = LoopState(**resumed[0]), resumed[1]
     first, targets = state.step, 0
     began, began_cpu, saved = perf_counter(), process_time(), monotonic()
+    validating = 0.0
     run.module.train()
     while state.step < total and not state.stopped:
         epoch = state.step // batches
@@ -151,7 +156,9 @@ def _loop(
         targets += _step(run, optimizer, state, rate, sync)
         if state.step % batches == 0:
             if (epoch + 1) % settings.validation_every == 0 or state.step == total:
+                before = process_time()
                 best = _validate(run, state, rate, best, log)
+                validating += process_time() - before
             left = (total - state.step) * (perf_counter() - began) / (state.step - first)
             note = f"epochs, best hits@{settings.validation_k} {max(state.best, 0.0):.3f}"
             progress(epoch + 1, settings.epochs, f"{note}, at most {in_words(left)} left")
@@ -176,7 +183,8 @@ def _loop(
         resumed_at_step=first,
         target_edges=targets,
         seconds=seconds,
-        target_edges_per_cpu_second=targets / max(cpu, 1e-9),
+        target_edges_per_cpu_second=targets / max(cpu - validating, 1e-9),
+        target_edges_per_cpu_second_validated=targets / max(cpu, 1e-9),
         history=state.history,
     )
 
