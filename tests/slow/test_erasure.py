@@ -21,7 +21,7 @@ from zipp_dagster.platform.erased import erased_versions
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer, load_or_create_key
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(5400)]
 
 PATIENCE_SECONDS = 900
 SMALL = {
