@@ -18,6 +18,13 @@ from zipp_dagster.progress import Progress
 OWN_COMMUNITIES = "own-communities.parquet"
 """Beside the ablation's table: how each encoder ranks benchmark users' communities."""
 
+TOLERATED_LOSS = 0.1
+"""Share of popularity's MRR that a valid encoder may certainly lose.
+
+Without it an encoder that is just as good as popularity, as in a small or sparse world, would fail
+the check in one run of forty: the interval covers 95 %.
+"""
+
 
 @check("scores_complete")
 def scores_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
@@ -53,34 +60,45 @@ def no_target_in_embeddings(draft: Draft, inputs: Inputs) -> CheckOutcome:
 
 @check("not_below_popularity")
 def not_below_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
-    """The candidate is not certainly worse than mere popularity: then its training has failed.
+    """The candidate is not certainly and clearly worse than mere popularity: its training failed.
 
-    Whether it is better, by enough to serve, is for `promotion_decision`: among people with two or
-    three communities no encoder may be.
+    Clearly: by a tenth of popularity's score (`TOLERATED_LOSS`). Whether it is better, by enough to
+    serve, is for `promotion_decision`: among people with two or three communities no encoder may be.
     """
+    rows = _table_rows(draft)
     (row,) = [
         row
-        for row in _table_rows(draft)
+        for row in rows
         if (row["encoder"], row["metric"], row["baseline"]) == ("candidate", "mrr", "popularity")
     ]
+    floor = _overall(rows)["popularity", "mrr"]
+    limit = -TOLERATED_LOSS * floor
     interval = f"{row['value']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     return CheckOutcome(
-        row["high"] >= 0, f"MRR {interval} against popularity", {"difference": row["value"]}
+        row["high"] >= limit,
+        f"MRR {interval} against {floor:.4f} of popularity; training has failed where the whole "
+        f"interval is below {limit:+.4f}",
+        {"difference": row["value"], "limit": limit},
     )
 
 
 @check("better_than_popularity", blocking=False)
 def better_than_popularity(draft: Draft, inputs: Inputs) -> CheckOutcome:
     """The candidate ranks held-out communities better than their mere popularity does."""
-    value = {
-        (row["encoder"], row["metric"]): row["value"]
-        for row in _table_rows(draft)
-        if row["group"] == "all" and row["baseline"] is None
-    }
+    value = _overall(_table_rows(draft))
     ours, floor = value["candidate", "mrr"], value["popularity", "mrr"]
     return CheckOutcome(
         ours > floor, f"MRR {ours:.3f} against {floor:.3f} of popularity", severity="warn"
     )
+
+
+def _overall(rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """(encoder, metric) → score over all links."""
+    return {
+        (row["encoder"], row["metric"]): row["value"]
+        for row in rows
+        if row["group"] == "all" and row["baseline"] is None
+    }
 
 
 def _table_rows(draft: Draft) -> list[dict[str, Any]]:

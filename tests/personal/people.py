@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,13 +35,16 @@ def document(**changes: Any) -> dict[str, Any]:
 def publish(
     lake: Lake,
     asset: str,
-    table: pa.Table | None = None,
+    content: pa.Table | Callable[[Path], object] | None = None,
     inputs: tuple[InputRef, ...] = (),
     skipped: str | None = None,
 ) -> Version:
+    """A version of an asset: a table, or the files that a function writes into the folder."""
     with lake.draft(asset, None, "0" * 32) as draft:
-        if table is not None:
-            pq.write_table(table, draft.path("part-0.parquet"))
+        if callable(content):
+            content(draft.directory)
+        elif content is not None:
+            pq.write_table(content, draft.path("part-0.parquet"))
         return lake.publish(
             draft,
             data_version=f"{asset}-0000000",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from tests.personal.people import (
     QUARANTINED,
     a_persona,
     a_platform,
+    publish,
 )
+from zipp_dagster.persona.language_models import LanguageModelError
+from zipp_dagster.persona.rewriter import FILE, RewriterError, write_rewriter
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal import PersonaError, Personalizer
 from zipp_dagster.personal.free_text import NOTHING_RECOGNISED
@@ -25,7 +29,8 @@ from zipp_dagster.platform.versions import NotMaterialised
 
 
 @pytest.fixture(scope="module")
-def personalizer(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A platform of three people with a generator and no champion."""
     import torch
 
     from zipp_dagster.imaging.models_path import packaged
@@ -33,19 +38,17 @@ def personalizer(tmp_path_factory: pytest.TempPathFactory) -> Personalizer:
 
     torch.set_num_threads(1)
     platform = a_platform(tmp_path_factory.mktemp("home"))
-    with platform.lake.draft("diffusion_model", None, "0" * 32) as draft:
-        store_model(packaged("generator"), None, draft.directory, setting="s", packaged=True)
-        platform.lake.publish(
-            draft,
-            data_version="diffusion-000",
-            code_version="c",
-            config_hash="h",
-            config={},
-            inputs=(),
-            run_id=None,
-            seconds=0.0,
-        )
-    return Personalizer(platform)
+    publish(
+        platform.lake,
+        "diffusion_model",
+        lambda folder: store_model(packaged("generator"), None, folder, setting="s", packaged=True),
+    )
+    return platform
+
+
+@pytest.fixture(scope="module")
+def personalizer(drawing: Any) -> Personalizer:
+    return Personalizer(drawing)
 
 
 def test_a_prompt_becomes_a_generic_and_a_personal_image(
@@ -76,6 +79,46 @@ def test_models_are_loaded_once_and_a_call_takes_under_two_seconds(
     personalizer.personalize("a castle", user=BEN, out_dir=tmp_path)
     assert personalizer._loaded is loaded
     assert time.process_time() - started < 2
+
+
+def test_the_champion_rewriter_writes_once_there_is_one(drawing: Any, tmp_path: Path):
+    own = Personalizer(drawing)
+
+    def drawn() -> tuple[str, str | None]:
+        result = own.personalize("a fox", user=ANA, out_dir=tmp_path)
+        return result["generic"]["prompt"], result["models"]["rewriter"]
+
+    def promoted(phrases: int) -> str:
+        chosen = drawing.settings.persona.model_copy(update={"style_phrases": phrases})
+        files = partial(write_rewriter, chosen)
+        return publish(drawing.lake, "champion_rewriter", files).id
+
+    by_settings, version = drawn()
+    assert by_settings.count(",") == 4 and version is None
+    for phrases in (1, 2):  # promoted, then another one: no new Personalizer is needed
+        version = promoted(phrases)
+        assert drawn() == (", ".join(by_settings.split(", ")[: phrases + 1]), version)
+    assert own._rewriter().model is own.language_model, "one model is not loaded twice"
+    publish(drawing.lake, "champion_rewriter", skipped="there is no champion")
+    assert drawn() == (by_settings, None)
+
+
+def test_a_champion_rewriter_of_another_model_loads_that_model(drawing: Any, tmp_path: Path):
+    def nameless(folder: Path) -> None:
+        write_rewriter(drawing.settings.persona, folder)
+        document = json.loads((folder / FILE).read_text())
+        document["language_model"]["kind"] = "transformers"
+        (folder / FILE).write_text(json.dumps(document))
+
+    publish(drawing.lake, "champion_rewriter", nameless)
+    try:
+        with pytest.raises(LanguageModelError, match=r"needs persona\.language_model\.model"):
+            Personalizer(drawing).personalize("a fox", user=ANA, out_dir=tmp_path)
+        publish(drawing.lake, "champion_rewriter", lambda folder: (folder / FILE).write_text("{}"))
+        with pytest.raises(RewriterError, match="is no rewriter of this release"):
+            Personalizer(drawing).personalize("a fox", user=ANA, out_dir=tmp_path)
+    finally:
+        publish(drawing.lake, "champion_rewriter", skipped="there is no champion")
 
 
 def test_shots_are_the_users_own_past_prompts(personalizer: Personalizer, tmp_path: Path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,16 @@ Zipp = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
-def zipp() -> Zipp:
-    """`zipp(home, "run", ZIPP_…=…)` starts a process with its output in pipes."""
+def zipp() -> Iterator[Zipp]:
+    """`zipp(home, "run", ZIPP_…=…)` starts a process with its output in pipes.
+
+    What a failed test left running is killed at the end, with all that it started.
+    """
+    started: list[subprocess.Popen[str]] = []
 
     def start(home: Path, *arguments: str, **settings: object) -> subprocess.Popen[str]:
         ours = TINY | {"ZIPP_HOME": str(home)} | {k: str(v) for k, v in settings.items()}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "zipp_dagster.cli", *arguments],
             env=os.environ | ours,
             stdout=subprocess.PIPE,
@@ -36,5 +41,11 @@ def zipp() -> Zipp:
             text=True,
             start_new_session=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

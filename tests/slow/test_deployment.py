@@ -56,7 +56,9 @@ def start_code(topology: Topology) -> None:
 
 
 @pytest.fixture(scope="module")
-def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterator[Topology]:
+def topology(
+    tmp_path_factory: pytest.TempPathFactory, postgres: int, request: pytest.FixtureRequest
+) -> Topology:
     folder = tmp_path_factory.mktemp("deployment")
     instance = folder / "instance"
     instance.mkdir()
@@ -75,6 +77,7 @@ def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterato
         "ZIPP_SAMPLEWORLD__PEOPLE": "40",
     }
     running = Topology(folder, environment)
+    request.addfinalizer(running.stop)
     environment["ZIPP_MLFLOW__TRACKING_URI"] = f"http://127.0.0.1:{running.ports['mlflow']}"
     workspace = (DEPLOY / "workspace.yaml").read_text()
     workspace = workspace.replace("host: code", "host: 127.0.0.1")
@@ -95,8 +98,7 @@ def topology(tmp_path_factory: pytest.TempPathFactory, postgres: int) -> Iterato
                   str(running.ports["webserver"]), *space)  # fmt: skip
     running.start("daemon", *python("dagster._daemon"), "run", *space)
     until("the code location is loaded", lambda: running.location() == "LOADED")
-    yield running
-    running.stop()
+    return running
 
 
 def test_a_materialisation_launched_by_graphql_completes_and_its_lineage_is_in_the_lake(topology):

@@ -21,9 +21,8 @@ from zipp_dagster.platform.erased import erased_versions
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer, load_or_create_key
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(5400)]
 
-PATIENCE_SECONDS = 900
 SMALL = {
     "ZIPP_SAMPLEWORLD__PEOPLE": 200,
     "ZIPP_SAMPLEWORLD__COMMUNITIES": 24,
@@ -52,7 +51,7 @@ class Place:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         process = self.start(*arguments)
-        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        output, errors = process.communicate()
         assert process.returncode == code, errors
         return output
 
@@ -62,8 +61,7 @@ class Place:
     def kill_when(self, pattern: str, *arguments: str) -> None:
         """Kills a command as soon as something matches below the lake."""
         process = self.start(*arguments)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None:
             if next((self.home / "lake").glob(pattern), None):
                 break
             time.sleep(0.005)
@@ -77,7 +75,7 @@ def place(tmp_path_factory, zipp, mlflow_store) -> Place:
     home = tmp_path_factory.mktemp("erasure")
     mlflow_store(home / "mlflow")
     process = zipp(home, "run", **SMALL)
-    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     hidden = Pseudonymizer(load_or_create_key(home / "pseudonym.key"))
     lake = Lake(home / "lake")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -51,7 +50,9 @@ query ($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) { ... on Ass
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, mlflow_store) -> Iterator[Topology]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_store, request: pytest.FixtureRequest
+) -> Topology:
     """Webserver and daemon on a home with three months of dumps, a damaged one, and two models."""
     folder = tmp_path_factory.mktemp("graphql")
     home = folder / "home"
@@ -84,6 +85,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, mlflow_store) -> Iterator[T
     )
     subprocess.run([*python("zipp_dagster.cli"), "bootstrap"], env=environment, check=True)
     running = Topology(folder, environment)
+    request.addfinalizer(running.stop)
     space = folder / "workspace.yaml"
     port = running.ports["code"]
     space.write_text(
@@ -95,8 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, mlflow_store) -> Iterator[T
                   str(running.ports["webserver"]), "-w", str(space))  # fmt: skip
     running.start("daemon", *python("dagster._daemon"), "run", "-w", str(space))
     until("the code location is loaded", lambda: running.location() == "LOADED")
-    yield running
-    running.stop()
+    return running
 
 
 def lake(server: Topology) -> Lake:

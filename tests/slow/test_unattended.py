@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from zipp_dagster.platform.lineage import lineage_tree
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 LAST = "2024-03"
 
@@ -34,8 +33,8 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def platform(
-    tmp_path_factory: pytest.TempPathFactory, later: Path
-) -> Iterator[tuple[Topology, Path]]:
+    tmp_path_factory: pytest.TempPathFactory, later: Path, request: pytest.FixtureRequest
+) -> tuple[Topology, Path]:
     """Two months made by `zipp run`; then the webserver and the daemon, everything switched on."""
     folder = tmp_path_factory.mktemp("unattended")
     dumps = folder / "dumps"
@@ -53,6 +52,8 @@ def platform(
             "ZIPP_OPERATION__WATCH": "true",
             "ZIPP_ENCODER__EPOCHS": "2",
             "DAGSTER_HOME": str(folder / "home" / "dagster"),
+            # A loaded machine is slow, not broken.
+            "DAGSTER_GRPC_TIMEOUT_SECONDS": "600",
         }
     )
     subprocess.run(
@@ -62,13 +63,13 @@ def platform(
         capture_output=True,
     )
     running = Topology(folder, environment, "zipp_dagster.definitions")
+    request.addfinalizer(running.stop)
     workspace = ["-m", "zipp_dagster.definitions"]
     running.start("webserver", *python("dagster_webserver"), "-h", "127.0.0.1", "-p",
                   str(running.ports["webserver"]), *workspace)  # fmt: skip
     running.start("daemon", *python("dagster._daemon"), "run", *workspace)
     until("the code location is loaded", lambda: running.location() == "LOADED")
-    yield running, dumps
-    running.stop()
+    return running, dumps
 
 
 def months_behind(home: Path, asset: str) -> set[str]:

@@ -1,7 +1,8 @@
 """One prompt for one person: the generic and the personalised prompt, and both images.
 
-Models are loaded at the first call and kept. Who somebody is comes from the store or from a free
-text; how prompts are rewritten and images drawn lives in `persona` and `imaging`.
+The champions rewrite and draw. Models are loaded at the first call and kept. Who somebody is comes
+from the store or from a free text; how prompts are rewritten and images drawn lives in `persona` and
+`imaging`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import LanguageModel, load_language_model
 from zipp_dagster.persona.retrieval import Embed, PastPrompt, nearest_prompts
+from zipp_dagster.persona.rewriter import settings_of_rewriter
 from zipp_dagster.persona.rewriting import TokenCount, rewrite_prompt
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.personal.entries import PersonaError, is_pseudonym
@@ -44,6 +47,15 @@ class _Generator:
 
 
 @dataclass(frozen=True)
+class _Rewriter:
+    """A language model, how it is asked, and the lake version that says so (None: the settings)."""
+
+    version: str | None
+    model: LanguageModel
+    settings: PersonaSettings
+
+
+@dataclass(frozen=True)
 class _Person:
     """Whose taste is asked for."""
 
@@ -58,10 +70,13 @@ def current_generator(platform: Platform) -> Version:
 
     Raises NotMaterialised where there is neither.
     """
-    champion = platform.lake.find("champion_diffusion_model")
-    if champion is not None and champion.skipped is None:
-        return champion
-    return platform.lake.current("diffusion_model")
+    return _made(platform, "champion_diffusion_model") or platform.lake.current("diffusion_model")
+
+
+def _made(platform: Platform, asset: str) -> Version | None:
+    """The current version of an asset; None where there is none, or one that was left out."""
+    version = platform.lake.find(asset)
+    return None if version is None or version.skipped else version
 
 
 class Personalizer:
@@ -78,18 +93,19 @@ class Personalizer:
         self.platform = platform
         self.store = PersonaStore(platform)
         self._loaded: _Generator | None = None
+        self._rewrites: _Rewriter | None = None
 
     @cached_property
     def language_model(self) -> LanguageModel:
-        """The model of persona.language_model, loaded at first use."""
+        """The model of persona.language_model, which reads persona texts; loaded at first use."""
         model = self.platform.settings.persona.language_model
         return load_language_model(model, self.platform.home)
 
     @cached_property
     def _embed(self) -> Embed | None:
         """The text encoder that checks subjects; None where none was made."""
-        version = self.platform.lake.find("text_encoder")
-        if version is None or version.skipped:
+        version = _made(self.platform, "text_encoder")
+        if version is None:
             return None
         from zipp_dagster.imaging.stored_models import stored_model
         from zipp_dagster.imaging.text_encoder import load_text_encoder
@@ -122,13 +138,15 @@ class Personalizer:
         Returns:
             JSON types: `generic` and `personalized` with `prompt`, `image` (absolute path) and
             `truncated` (longer than the text encoder reads); `flags` of the personalised prompt;
-            `persona_id`, `user`, `origin`, `shots`, `seed`; `models` with names and versions; for
-            a persona text or a form, `persona` as it was understood.
+            `persona_id`, `user`, `origin`, `shots`, `seed`; `models` with names and versions, of
+            which `rewriter` is null where the settings' own template and model wrote; for a
+            persona text or a form, `persona` as it was understood.
 
         Raises:
             PersonaError: an argument is unusable, the persona is quarantined, or (UnknownUser)
                 there is none.
             NotMaterialised: the diffusion model, personas or past prompts are not there yet.
+            RewriterError: the champion rewriter is none that this release can use.
         """
         prompt = " ".join(prompt.split())
         if not prompt:
@@ -147,8 +165,8 @@ class Personalizer:
             person = self._described(persona_text or "")
         shown = self._shots(person, prompt, shots)
         generator = self._generator()
-        settings, model = self.platform.settings.persona, self.language_model
-        count = generator.count_tokens
+        rewriter = self._rewriter()
+        settings, model, count = rewriter.settings, rewriter.model, generator.count_tokens
         generic, _ = rewrite_prompt(prompt, None, model, settings, (), count, self._embed)
         own, raised = rewrite_prompt(
             prompt, person.persona, model, settings, shown, count, self._embed
@@ -169,6 +187,7 @@ class Personalizer:
             "flags": flags,
             "models": {
                 "language_model": model.name,
+                "rewriter": rewriter.version,
                 "diffusion_model": generator.version,
                 "diffusion_files": generator.pipeline.version,
             },
@@ -209,6 +228,26 @@ class Personalizer:
         ]
         # There is no target here whose near copies would have to stay out.
         return nearest_prompts(prompt, "", past, count)[0]
+
+    def _rewriter(self) -> _Rewriter:
+        """The champion rewriter; before there is one, what the settings name.
+
+        Loaded again only when another version became current.
+        """
+        machine = self.platform.settings.persona
+        champion = _made(self.platform, "champion_rewriter")
+        version = champion.id if champion else None
+        if self._rewrites is None or self._rewrites.version != version:
+            chosen = settings_of_rewriter(champion.directory, machine) if champion else machine
+            # A language model may fill a GPU: the same one is not loaded twice.
+            same = chosen.language_model == machine.language_model
+            model = (
+                self.language_model
+                if same
+                else load_language_model(chosen.language_model, self.platform.home)
+            )
+            self._rewrites = _Rewriter(version, model, chosen)
+        return self._rewrites
 
     def _generator(self) -> _Generator:
         """The champion generator; loaded again only when another version became current."""
