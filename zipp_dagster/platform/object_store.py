@@ -277,6 +277,6 @@ class ObjectStore:
             return StoreUnreachable(
                 f"{address} did not answer properly, in {self.retries.count + 1} tries or "
                 f"{self.retries.seconds:.0f} s. Run again when the store is well, or check "
-                f" AWS_ENDPOINT_URL, AWS_REGION and the credentials ({said})"
+                f"AWS_ENDPOINT_URL, AWS_REGION and the credentials ({said})"
             )
         return StoreError(f"{address}: {said}")
