@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -42,14 +43,15 @@ def read(lake, asset: str) -> str:
     ],
 )
 def test_a_cached_file_that_is_not_as_it_was_verified_is_fetched_again(machine, loaves, harm):
-    machine("one"), read(machine("one"), "rye")
-    gc.collect()
+    read(machine("one"), "rye")
+    machine("one").cache.release()
     harm(next((machine("one").root / "rye").glob("_/*/data.txt")))
     assert read(machine("one"), "rye") == KIB
 
 
 def test_a_file_touched_but_the_same_is_not_fetched_again(machine, loaves, s3):
     read(machine("one"), "rye")
+    machine("one").cache.release()
     next((machine("one").root / "rye").glob("_/*/data.txt")).touch()
     s3.requests.clear()
     assert read(machine("one"), "rye") == KIB
@@ -68,27 +70,37 @@ def test_what_was_not_used_for_the_longest_time_goes_first(machine, loaves):
     for name in ("rye", "spelt", "wheat", "rye"):
         one = machine("one", cache_bytes=2500)
         read(one, name)
-        del one
-        gc.collect()  # the readers end, as a process would
+        one.cache.release()
     assert cached(machine("one")) == {"wheat", "rye"}
     assert machine("one").cache.size == 2048
     assert machine("one").current("spelt").manifest.size == 1024, "manifests stay"
     assert read(machine("one"), "spelt") == KIB
 
 
-def test_a_version_in_use_stays_though_the_cache_is_full(machine, loaves):
-    reader = machine("one", cache_bytes=0)
-    kept = reader.current("rye").directory / "data.txt"
-    other = machine("one", cache_bytes=0)
-    read(other, "spelt")
-    del other
-    gc.collect()
-    machine("one").cache.shrink(0)
-    assert cached(reader) == {"rye"} and kept.read_text() == KIB
-    del reader
-    gc.collect()
-    machine("one").cache.shrink(0)
-    assert cached(machine("one")) == set() and machine("one").cache.size == 0
+READ_AND_WAIT = """
+import sys
+from pathlib import Path
+from zipp_dagster.platform.object_lake import ObjectLake
+from zipp_dagster.platform.object_store import ObjectStore
+path = ObjectLake(ObjectStore(sys.argv[1]), Path(sys.argv[2]), 0).current("rye").directory
+print("ready", flush=True)
+sys.stdin.read()
+print(len((path / "data.txt").read_text()))
+"""
+
+
+def test_what_another_process_reads_stays_though_the_cache_is_full(machine, loaves):
+    one = machine("one", cache_bytes=0)
+    command = [sys.executable, "-c", READ_AND_WAIT, one.store.url, str(one.root)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "ready\n"
+        read(one, "spelt")
+        one.cache.release()
+        assert one.cache.shrink() == 1024 and cached(one) == {"rye"}
+        assert reader.communicate()[0] == "1024\n"
+    assert one.cache.shrink() == 1024 and cached(one) == set() and one.cache.size == 0
 
 
 def test_a_fetch_that_was_killed_counts_and_goes_on(machine, loaves, monkeypatch):
@@ -120,11 +132,9 @@ def full(after: int, bring):
 
 
 def test_a_full_disk_is_emptied_of_what_nobody_uses_before_it_is_an_error(machine, loaves):
-    first = machine("one")
-    read(first, "rye")
-    del first
-    gc.collect()
     one = machine("one")
+    read(one, "rye")
+    one.cache.release()
     one.cache.bring = full(1, one.cache.bring)
     assert read(one, "spelt") == KIB and cached(one) == {"spelt"}
 

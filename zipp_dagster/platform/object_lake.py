@@ -34,7 +34,7 @@ from zipp_dagster.platform.object_store import (
     StoreUnreachable,
     Tagged,
 )
-from zipp_dagster.platform.version_cache import AT_ONCE, VersionCache
+from zipp_dagster.platform.version_cache import AT_ONCE, CACHED, VersionCache
 from zipp_dagster.platform.versions import (
     ERASED,
     MANIFEST,
@@ -220,7 +220,8 @@ class ObjectLake(Lake):
         _all_at_once(lambda f: self._copy(f, ERASED), erased, MANIFESTS_AT_ONCE)
         for gone in erased:
             self.cache.drop(Version(gone))
-            clear_erased(gone)
+            if gone.is_dir():
+                clear_erased(gone)
         for gone in had.difference(kept, erased):
             self._forget(Version(gone))
 
@@ -278,7 +279,8 @@ class ObjectLake(Lake):
         if found is None or (path.is_file() and path.read_bytes() == found.content):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f".{name}-{secrets.token_hex(4)}"
+        fresh = self.root / CACHED / secrets.token_hex(8)
+        fresh.parent.mkdir(exist_ok=True)
         fresh.write_bytes(found.content)
         fresh.replace(path)
 

@@ -18,9 +18,10 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from zipp_dagster.platform.files import disk_is_full, fsync, sha256_of
 from zipp_dagster.platform.locks import exclusive, in_use
@@ -33,6 +34,19 @@ Bring = Callable[[Version, FileEntry, Path], str]
 Times = dict[str, list[int]]
 AT_ONCE = 4
 """Files fetched at once: many small ones wait for the network, one large one fills it."""
+
+
+@dataclass
+class _Use:
+    """What a process uses of one cache, whichever object asked for it."""
+
+    process: int
+    stream: IO[str]
+    ready: set[str]
+
+
+_uses: dict[Path, _Use] = {}
+_uses_lock = threading.Lock()
 
 
 class VersionCache:
@@ -49,19 +63,6 @@ class VersionCache:
 
     def __init__(self, root: Path, limit: int, bring: Bring) -> None:
         self.root, self.limit, self.bring = root, limit, bring
-        self._start()
-
-    def _start(self) -> None:
-        self._thread_lock = threading.Lock()
-        self._ready: set[str] = set()
-        self._reader: tuple[int, IO[str]] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "limit": self.limit, "bring": self.bring}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     def need(self, version: Version) -> None:
         """Has the version's files there, verified, and keeps them until this process ends.
@@ -69,7 +70,7 @@ class VersionCache:
         Raises:
             LakeError: a file cannot be had, is damaged where it comes from, or finds no room.
         """
-        if version.id in self._ready and self._entry(version).exists():
+        if self._ready(version) and self._entry(version).exists():
             return
         if not version.kept:
             raise LakeError(
@@ -78,7 +79,7 @@ class VersionCache:
         self._register(version)
         with exclusive(self._entry(version).with_suffix(".lock")):
             brought = self._complete(version)
-        self._ready.add(version.id)
+        _uses[self.root].ready.add(version.id)
         if brought:
             self.shrink()
 
@@ -89,14 +90,23 @@ class VersionCache:
             entry.path: _times(version.folder / entry.path) for entry in version.manifest.files
         }
         self._note(version, times)
-        self._ready.add(version.id)
+        _uses[self.root].ready.add(version.id)
         self.shrink()
 
     def drop(self, version: Version) -> None:
         """Forgets a version whose bytes go; its folder is the caller's to remove."""
-        self._ready.discard(version.id)
-        self._entry(version).unlink(missing_ok=True)
-        self._entry(version).with_suffix(".lock").unlink(missing_ok=True)
+        if self._ready(version):
+            _uses[self.root].ready.discard(version.id)
+        with exclusive(self.root / CACHED / "lock"):
+            self._entry(version).unlink(missing_ok=True)
+            self._entry(version).with_suffix(".lock").unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Ends this process's use of all versions below the root: their paths are good no longer."""
+        with _uses_lock:
+            use = _uses.pop(self.root, None)
+            if use is not None:
+                use.stream.close()
 
     def shrink(self, limit: int | None = None) -> int:
         """Evicts what was not used for the longest time until the rest fits; returns bytes freed."""
@@ -218,16 +228,22 @@ class VersionCache:
 
     # --- which versions living processes use ------------------------------------------------------
 
+    def _ready(self, version: Version) -> bool:
+        use = _uses.get(self.root)
+        # After a fork nothing is: the lock is the parent's, and ends with it.
+        return use is not None and use.process == os.getpid() and version.id in use.ready
+
     def _register(self, version: Version) -> None:
-        with self._thread_lock, exclusive(self.root / CACHED / "lock"):
-            if self._reader is None or self._reader[0] != os.getpid():
+        with _uses_lock, exclusive(self.root / CACHED / "lock"):
+            use = _uses.get(self.root)
+            if use is None or use.process != os.getpid():
                 path = self.root / CACHED / READERS / secrets.token_hex(8)
                 path.parent.mkdir(exist_ok=True)
-                stream = path.open("w")
-                flock(stream, LOCK_EX)
-                self._reader = (os.getpid(), stream)
-            self._reader[1].write(f"{version.id}\n")
-            self._reader[1].flush()
+                use = _Use(os.getpid(), path.open("w"), set())
+                flock(use.stream, LOCK_EX)
+                _uses[self.root] = use
+            use.stream.write(f"{version.id}\n")
+            use.stream.flush()
 
     def _used(self) -> set[str]:
         used = set()
