@@ -67,16 +67,22 @@ def measure(lake: Lake, name: str, contents: list[bytes]) -> Iterator[dict[str, 
     mib = sum(map(len, contents)) / 2**20
     yield from rate(f"{name}_publish", mib, timed(lambda: publish(lake, "large", contents)))
     yield from rate(f"{name}_read", mib, timed(lambda: read(lake, "large")))
-    for _ in range(2):  # the first one makes folders
-        wall, _ = timed(lambda: [publish(lake, "small", [b"0123456789"]) for _ in range(SMALL)])
-    yield result(f"{name}_publish_small_ms", 1000 * wall / SMALL, "ms")
-    wall, _ = timed(lambda: [read(lake, "small") for _ in range(SMALL)])
-    yield result(f"{name}_read_small_ms", 1000 * wall / SMALL, "ms")
+    publish(lake, "small", [b"0123456789"])  # makes folders
+    small = timed(lambda: [publish(lake, "small", [b"0123456789"]) for _ in range(SMALL)])
+    yield from each(f"{name}_publish_small", small)
+    yield from each(
+        f"{name}_read_small", timed(lambda: [read(lake, "small") for _ in range(SMALL)])
+    )
 
 
 def rate(name: str, mib: float, took: tuple[float, float]) -> Iterator[dict[str, Any]]:
     yield result(f"{name}_mib_per_s", mib / took[0], "MiB/s")
     yield result(f"{name}_mib_per_cpu_s", mib / took[1], "MiB/CPU-s")
+
+
+def each(name: str, took: tuple[float, float]) -> Iterator[dict[str, Any]]:
+    yield result(f"{name}_ms", 1000 * took[0] / SMALL, "ms")
+    yield result(f"{name}_cpu_ms", 1000 * took[1] / SMALL, "CPU-ms")
 
 
 def result(name: str, value: float, unit: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -164,12 +165,11 @@ def test_clocks_an_hour_apart_change_neither_the_order_nor_what_is_pruned(
 # --- kills --------------------------------------------------------------------------------------
 
 PUBLISH_AND_DIE = """
-import os, sys
+import json, os, sys
 from pathlib import Path
-from tests.platform.conftest import FIELDS
 from zipp_dagster.platform.object_lake import ObjectLake
 from zipp_dagster.platform.object_store import ObjectStore
-url, root, victim = sys.argv[1:]
+url, root, victim, fields = sys.argv[1:]
 lake = ObjectLake(ObjectStore(url), Path(root), 2**20)
 def die(*_): os.kill(os.getpid(), 9)
 write = lake.store.write
@@ -179,13 +179,14 @@ else:
     lake.store.write = lambda key, content: die() if key.endswith(victim) else write(key, content)
 with lake.draft("bread", None, "key") as draft:
     draft.path("data.txt").write_text("half")
-    lake.publish(draft, data_version="half" * 12, **FIELDS)
+    lake.publish(draft, data_version="half" * 12, **json.loads(fields))
 """
 
 
 def killed(lake: ObjectLake, root, victim: str) -> None:
     """A process of another machine that dies before its first write of something."""
-    command = [sys.executable, "-c", PUBLISH_AND_DIE, lake.store.url, str(root), victim]
+    arguments = [lake.store.url, str(root), victim, json.dumps(FIELDS)]
+    command = [sys.executable, "-c", PUBLISH_AND_DIE, *arguments]
     process = subprocess.run(command, capture_output=True, check=False)
     assert process.returncode == -9, process.stderr.decode()
 
