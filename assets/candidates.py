@@ -15,7 +15,8 @@ from assets.image_models import model_files_safe
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
-from zipp_dagster.platform.lake import Draft, disk_is_full
+from zipp_dagster.platform.files import disk_is_full
+from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import CHAMPION
 from zipp_dagster.platform.transient import is_transient
 from zipp_dagster.platform.versions import LakeError, Version

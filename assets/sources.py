@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zipp_dagster.platform.catalogue import Platform
-from zipp_dagster.platform.lake import sha256_of
+from zipp_dagster.platform.files import sha256_of
 from zipp_dagster.progress import Progress, silent
 
 SAMPLE_WORLD = "sample world"

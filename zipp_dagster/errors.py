@@ -56,7 +56,7 @@ def known_errors() -> tuple[type[Exception], ...]:
 
 def full_disk(error: Exception) -> str | None:
     """What to say where some library's error comes from a full disk; None where it does not."""
-    from zipp_dagster.platform.lake import disk_is_full
+    from zipp_dagster.platform.files import disk_is_full
     from zipp_dagster.settings import settings
 
     home = settings().home_directory

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.object_storage import BUCKET, S3Server, serving
 from tests.platform.bakery import CATALOGUE, OvenSettings
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.config import ServerSettings
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.materialise import materialise
+from zipp_dagster.platform.object_lake import ObjectLake
+from zipp_dagster.platform.object_store import ObjectStore, Retries
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.versions import Version
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.section import Section
 
 Publish = Callable[..., Version]
+MIB = 2**20
+DISK, OBJECT_STORAGE = BOTH = ("disk", "object storage")
+IMPATIENT = Retries(count=3, seconds=10, first_pause_seconds=0.01, longest_pause_seconds=0.05)
 FIELDS: dict[str, Any] = {
     "code_version": "code-1",
     "config_hash": "config",
@@ -32,9 +39,42 @@ FIELDS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with serving() as server:
+        yield server
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "lake")
+def s3(s3_server: S3Server) -> Iterator[S3Server]:
+    """The session's object storage, behaving well again after the test."""
+    s3_server.requests.clear()
+    yield s3_server
+    s3_server.fault = None
+
+
+@pytest.fixture
+def url(s3: S3Server) -> str:
+    """A prefix of the test's own."""
+    return f"s3://{BUCKET}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, url: str) -> Callable[..., ObjectLake]:
+    """`machine("one")`: the same lake as another machine sees it, with a cache of its own."""
+
+    def make(name: str, cache_bytes: int = MIB) -> ObjectLake:
+        return ObjectLake(ObjectStore(url, IMPATIENT), tmp_path / name, cache_bytes)
+
+    return make
+
+
+@pytest.fixture
+def lake(tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
+    """A lake on disk; `parametrize("lake", BOTH, indirect=True)` for one in object storage too."""
+    if getattr(request, "param", DISK) == DISK:
+        return Lake(tmp_path / "lake")
+    return request.getfixturevalue("machine")("lake")
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.platform.conftest import BOTH
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.versions import LakeError, Manifest, NotMaterialised
+
+pytestmark = pytest.mark.parametrize("lake", BOTH, indirect=True)
 
 REJECTED = {"name": "contract", "blocking": True, "passed": False, "severity": "error"}
 
@@ -82,13 +85,6 @@ def test_one_version_is_found_by_name_and_an_unknown_one_lists_the_kept_ones(lak
     assert lake.version("bread", version.id) == version
     with pytest.raises(LakeError, match=f"no version nonsense; kept versions: {version.id}"):
         lake.version("bread", "nonsense")
-
-
-def test_a_current_version_whose_folder_is_gone_is_an_error_and_not_a_missing_asset(lake, publish):
-    version = publish("bread")
-    version.directory.rename(lake.root / "elsewhere")
-    with pytest.raises(LakeError, match="is the current version of bread and is not there"):
-        lake.find("bread")
 
 
 def test_an_error_while_writing_publishes_nothing_and_removes_the_draft(lake, publish):
@@ -201,18 +197,3 @@ def test_prune_drops_partial_work_that_no_run_would_go_on_with_but_none_in_work(
     assert sorted(asked, key=str) == [("bread", "2024-01", "other"), ("bread", None, "wanted")]
     lake.prune(keep=1, useful=useful)
     assert [folder.exists() for folder in folders] == [True, False, False]
-
-
-def test_a_version_that_is_half_pruned_is_no_version(lake, publish, monkeypatch):
-    old, new = publish("bread", text="old"), publish("bread", text="new")
-
-    def killed(path, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("zipp_dagster.platform.lake.shutil.rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        lake.prune(keep=1)
-    monkeypatch.undo()
-    assert lake.versions("bread") == [new] and not old.directory.exists()
-    lake.prune(keep=1)
-    assert leftovers(lake) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zipp_dagster.platform.lake import sha256_of
+from zipp_dagster.platform.files import sha256_of
 from zipp_dagster.platform.lineage import Difference, diff, lineage_tree, verify
 from zipp_dagster.platform.versions import FileEntry, NotMaterialised
 

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from zipp_dagster.operation.instance import open_instance
-from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.files import sha256_of
+from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.lineage import verify
 from zipp_dagster.platform.registry import Registry
 

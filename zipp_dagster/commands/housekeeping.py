@@ -15,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from zipp_dagster.platform.catalogue import Platform
     from zipp_dagster.platform.lake import UsefulWork
+    from zipp_dagster.settings import Settings
 
 
 @click.command()
@@ -88,6 +89,18 @@ def _goes_on(platform: Platform) -> UsefulWork:
     return useful
 
 
+def _lake(chosen: Settings) -> tuple[str, str, str]:
+    from zipp_dagster.platform.object_lake import ObjectLake, open_lake
+    from zipp_dagster.platform.versions import LakeError
+
+    try:
+        lake = open_lake(chosen.lake.url, chosen.home_directory, chosen.lake.cache_gib)
+        found = lake.check() if isinstance(lake, ObjectLake) else f"in {lake.root}"
+    except LakeError as error:
+        return "wrong", "lake", str(error)
+    return "ok", "lake", found
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(as_json: bool) -> None:
@@ -122,6 +135,7 @@ def _findings() -> Any:
     home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free / 2**30
     yield ("ok" if free > 2 else "wrong"), "disk", f"{free:.1f} GiB free at {home}"
+    yield _lake(chosen)
     yield "note", "processors", f"{os.cpu_count()}, {chosen.warehouse.threads} threads for queries"
     import torch
 

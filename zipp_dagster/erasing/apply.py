@@ -73,7 +73,7 @@ def apply(platform: Platform, observer: Observer | None = None) -> Receipt | Non
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     for version in _versions(platform, holding):
         platform.lake.erase(version, receipt.receipt, moment)
-    erased = [e for e in erased_versions(platform.lake.root) if e.receipt == receipt.receipt]
+    erased = [e for e in erased_versions(platform.lake.index()) if e.receipt == receipt.receipt]
     cleaned = clean_leftovers(platform, erased, withdrawn, receipt.receipt)
     receipt.also_cleaned = {
         kind: count + receipt.also_cleaned.get(kind, 0) for kind, count in cleaned.items()
@@ -178,8 +178,7 @@ def _current_holders(platform: Platform, receipt: Receipt) -> list[Version]:
 
 def _versions(platform: Platform, names: frozenset[str]) -> list[Version]:
     """The folders of some versions, also of those whose erasure was interrupted."""
-    folders = sorted(platform.lake.root.glob("[!.]*/*/*/"))
-    return [Version(folder) for folder in folders if folder.name in names]
+    return [version for version in platform.lake.every_version() if version.id in names]
 
 
 def _close(platform: Platform, receipt: Receipt, moment: str) -> None:

@@ -47,7 +47,7 @@ def held(platform: Platform, roots: Iterable[str]) -> frozenset[str]:
         return ref.asset in from_people or ref.asset not in entries
 
     roots = list(roots)
-    return holders(platform.lake.root, roots, doubtful) if roots else frozenset()
+    return holders(platform.lake.index(), roots, doubtful) if roots else frozenset()
 
 
 def current_versions(platform: Platform) -> list[Version]:

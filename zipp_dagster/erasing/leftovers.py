@@ -16,7 +16,7 @@ from zipp_dagster.personal import PersonaStore
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.dagster_history import compact_sqlite, forget_asset, forget_steps
 from zipp_dagster.platform.erased import ErasedVersion
-from zipp_dagster.platform.lake import sha256_of
+from zipp_dagster.platform.files import sha256_of
 from zipp_dagster.platform.registry import TRAINED_ON_ERASED
 from zipp_dagster.reddit.media import cached_addresses
 from zipp_dagster.reddit.media_cache import MediaCache

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from assets.sources import erasures_file, pseudonymizer
 from zipp_dagster.platform.catalogue import Platform
-from zipp_dagster.platform.versions import WHOLE, Version
+from zipp_dagster.platform.versions import Version
 from zipp_dagster.reddit.dumps import Kind
 from zipp_dagster.reddit.erasure import (
     ErasureError,
@@ -48,9 +48,7 @@ def table_name(asset: str, partition: str | None) -> str:
 def raw_versions(platform: Platform) -> Iterator[tuple[Kind, str | None, list[Version]]]:
     """Every partition of the raw tables with all its kept versions, rejected ones included."""
     for asset in RAW:
-        folder = platform.lake.root / asset
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            partition = None if path.name == WHOLE else path.name
+        for partition in platform.lake.every_partition(asset):
             yield asset, partition, platform.lake.versions(asset, partition)
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zipp_dagster.platform.lake import Lake
-from zipp_dagster.platform.versions import WHOLE, LakeError, Version
+from zipp_dagster.platform.versions import LakeError, Version
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ def kept_versions(lake: Lake, going: Collection[str] = ()) -> list[Version]:
     return [
         version
         for asset in lake.assets()
-        for folder in sorted((lake.root / asset).iterdir())
-        for version in lake.versions(asset, None if folder.name == WHOLE else folder.name)
+        for partition in lake.every_partition(asset)
+        for version in lake.versions(asset, partition)
         if version.id not in going
     ]
 

@@ -10,8 +10,19 @@ from zipp_dagster.section import Section
 
 
 class LakeSettings(Section):
-    """How long versions are kept."""
+    """Where versions are kept, and for how long."""
 
+    operational: ClassVar[frozenset[str]] = frozenset({"url", "cache_gib"})
+
+    url: str | None = Field(
+        None,
+        pattern=r"^s3://[^/]+",
+        description="S3-compatible storage of the lake, as s3://bucket/prefix, with credentials, "
+        "region and endpoint in AWS's usual variables; empty: a folder below ZIPP_HOME.",
+    )
+    cache_gib: float = Field(
+        50.0, ge=0, description="GiB of versions from lake.url that stay on this disk when unused."
+    )
     keep_versions: int = Field(
         3, ge=1, description="Versions of each asset partition that `zipp prune` keeps."
     )

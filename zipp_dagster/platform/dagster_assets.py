@@ -193,7 +193,7 @@ def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
         "seconds": manifest.seconds,
         "zipp/status": outcome.status,
         "zipp/version": outcome.version.id,
-        "zipp/path": dg.MetadataValue.path(str(outcome.version.directory)),
+        "zipp/path": dg.MetadataValue.path(str(outcome.version.folder)),
         "zipp/inputs": dg.MetadataValue.json([ref.to_json() for ref in manifest.inputs]),
     }
     if outcome.column_lineage:

@@ -64,15 +64,19 @@ def erase_version(version: Version, receipt: str, erased_at: str) -> None:
     The record is written first: a kill in between leaves an erased version with leftovers, which
     `verify` reports and the next call removes.
     """
-    folder = version.directory
+    folder = version.folder
     if not (folder / ERASED).is_file():
-        record = _record(version, receipt, erased_at)
         draft = folder / f".{ERASED}"
         with draft.open("w") as file:
-            json.dump(record.to_json(), file, indent=1, sort_keys=True)
+            file.write(record_text(version, receipt, erased_at))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(folder / ERASED)
+    clear_erased(folder)
+
+
+def clear_erased(folder: Path) -> None:
+    """Removes all but the record of erasure, the manifest first."""
     (folder / MANIFEST).unlink(missing_ok=True)
     for path in leftovers(folder):
         if path.is_dir() and not path.is_symlink():
@@ -142,6 +146,11 @@ def _all_inputs(root: Path) -> Iterator[tuple[str, tuple[InputRef, ...]]]:
         elif (folder / MANIFEST).is_file():
             version = Version(folder)
             yield version.id, version.manifest.inputs
+
+
+def record_text(version: Version, receipt: str, erased_at: str) -> str:
+    """What `erased.json` says of a version that is about to go."""
+    return json.dumps(_record(version, receipt, erased_at).to_json(), indent=1, sort_keys=True)
 
 
 def _record(version: Version, receipt: str, erased_at: str) -> ErasedVersion:

@@ -14,8 +14,6 @@ not a database: it knows neither schemas nor queries.
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import json
 import os
 import secrets
@@ -27,7 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zipp_dagster.platform.erased import erase_version, erased_record
+from zipp_dagster.platform.erased import erase_version, erased_record, leftovers
+from zipp_dagster.platform.files import disk_is_full, fsync, fsync_tree, sha256_of
 from zipp_dagster.platform.locks import in_use, locked
 from zipp_dagster.platform.versions import (
     MANIFEST,
@@ -43,10 +42,11 @@ from zipp_dagster.platform.versions import (
 DRAFTS = ".drafts"
 SCRATCH = ".scratch"
 LOCK = ".lock"
+STAMP = "%Y%m%dT%H%M%S%f"
+"""The moment at the front of a version's name."""
 ABANDONED_AFTER_SECONDS = 24 * 3600
 UsefulWork = Callable[[str, str | None, str], bool]
 """Whether a run would go on with partial work: asset, partition, and the key of `Lake.draft`."""
-FULL_DISK_WORDS = ("No space left on device", "disk is full")
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Draft:
     partition: str | None
     directory: Path
     scratch: Path
+    before: Any = None
+    """What was current when the work began, for a lake that compares before it swaps."""
 
     def path(self, name: str) -> Path:
         """A path inside the draft."""
@@ -76,6 +78,8 @@ class Lake:
 
     Several processes may publish at once: each publication is one rename and one pointer
     swap; of two that publish the same partition, the later swap wins and both versions stay.
+
+    `object_lake` keeps the same in object storage, by the hooks at the end of this class.
     """
 
     def __init__(self, root: Path) -> None:
@@ -98,29 +102,50 @@ class Lake:
         folder = self.root / asset
         if not folder.is_dir():
             return []
-        names = sorted(path.parent.name for path in folder.glob("*/current"))
-        return [None if name == WHOLE else name for name in names]
+        return partitions_of(path.parent.name for path in folder.glob("*/current"))
+
+    def every_partition(self, asset: str) -> list[str | None]:
+        """The partitions of an asset that have any version, sorted."""
+        folder = self.root / asset
+        if not folder.is_dir():
+            return []
+        return partitions_of(path.name for path in folder.iterdir())
 
     def versions(self, asset: str, partition: str | None = None) -> list[Version]:
         """All kept versions, oldest first."""
         folder = self._folder(asset, partition)
+        self._refresh(folder)
         if not folder.is_dir():
             return []
-        return [version for path in sorted(folder.iterdir()) if (version := Version(path)).kept]
+        paths = sorted(folder.iterdir())
+        return [version for path in paths if (version := self._version(path)).kept]
+
+    def every_version(self, *, reread: bool = False) -> list[Version]:
+        """Every version: kept or erased, current or rejected, with an intact manifest or not."""
+        folders = sorted(self.index(reread=reread).glob("[!.]*/*/*/"))
+        return [self._version(folder) for folder in folders]
+
+    def index(self, *, reread: bool = False) -> Path:
+        """The folder below which each version has its manifest, or the record of its erasure.
+
+        A walk over all versions reads it: object storage is listed once, and not for each. With
+        `reread` the manifests are read again where they are copies.
+        """
+        self._refresh(self.root, reread=reread)
+        return self.root
 
     def find(self, asset: str, partition: str | None = None) -> Version | None:
         """The current version, None where there is none."""
-        try:
-            name = (self._folder(asset, partition) / "current").read_text().strip()
-        except FileNotFoundError:
+        name = self._pointer(asset, partition)
+        if name is None:
             return None
-        directory = self._folder(asset, partition) / name
-        if not Version(directory).kept:
+        version = self._version(self._folder(asset, partition) / name)
+        if not version.kept:
             raise LakeError(
-                f"{directory} is the current version of {asset} and is not there: restore it, or "
-                f"choose another one with `zipp lineage show {asset}` and materialise again"
+                f"{version.folder} is the current version of {asset} and is not there: restore it, "
+                f"or choose another one with `zipp lineage show {asset}` and materialise again"
             )
-        return Version(directory)
+        return version
 
     def current(self, asset: str, partition: str | None = None) -> Version:
         """The current version; NotMaterialised where there is none."""
@@ -135,6 +160,7 @@ class Lake:
     def version(self, asset: str, version: str, partition: str | None = None) -> Version:
         """One version by its name (time travel)."""
         directory = self._folder(asset, partition) / version
+        self._refresh(directory)
         erased = erased_record(directory)
         if erased is not None:
             raise LakeError(
@@ -143,7 +169,7 @@ class Lake:
         if not (directory / MANIFEST).is_file():
             known = ", ".join(v.id for v in self.versions(asset, partition)) or "none"
             raise LakeError(f"{asset} has no version {version}; kept versions: {known}")
-        return Version(directory)
+        return self._version(directory)
 
     def as_of(self, asset: str, moment: datetime, partition: str | None = None) -> Version:
         """The newest version of a moment (UTC) that its blocking checks let become current."""
@@ -173,7 +199,7 @@ class Lake:
                 directory.mkdir()
                 scratch.mkdir(parents=True, exist_ok=True)
                 os.utime(scratch)
-                yield Draft(asset, partition, directory, scratch)
+                yield Draft(asset, partition, directory, scratch, self._before(asset, partition))
         except BaseException as error:
             shutil.rmtree(directory, ignore_errors=True)
             if disk_is_full(error):
@@ -196,7 +222,7 @@ class Lake:
         and the pointer stays where it was.
         """
         now = datetime.now(UTC)
-        version = f"{_stamp(now)}-{fields['data_version'][:12]}-{secrets.token_hex(2)}"
+        version = f"{_stamp(self._moment(now, draft))}-{fields['data_version'][:12]}-{secrets.token_hex(2)}"
         files = tuple(_hash_files(draft.directory))
         manifest = Manifest(
             asset=draft.asset,
@@ -208,13 +234,14 @@ class Lake:
         )
         path = draft.directory / MANIFEST
         path.write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True))
-        _fsync_tree(draft.directory)
+        fsync_tree(draft.directory)
         folder = self._folder(draft.asset, draft.partition)
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / version
+        self._store(draft, target, manifest)
         draft.directory.rename(target)
-        _fsync(folder)
-        published = Version(target)
+        fsync(folder)
+        published = self._version(target)
         if make_current:
             self.point(published)
             draft.discard_scratch()
@@ -222,21 +249,19 @@ class Lake:
 
     def point(self, version: Version) -> None:
         """Makes a published version the current one, atomically."""
-        folder = version.directory.parent
+        folder = version.folder.parent
         fresh = folder / f".current-{secrets.token_hex(4)}"
         fresh.write_text(version.id + "\n")
-        _fsync(fresh)
+        fsync(fresh)
         fresh.replace(folder / "current")
-        _fsync(folder)
+        fsync(folder)
 
     def erase(self, version: Version, receipt: str, erased_at: str) -> None:
         """Removes a version's bytes for good and leaves the record that it was erased.
 
         Raises LakeError if it is current: `withdraw` it first, or make a new one.
         """
-        current = self.find(version.asset, version.partition) if version.kept else None
-        if current == version:
-            raise LakeError(f"{version.asset} {version.id} is current and cannot be erased")
+        self._refuse_current(version)
         erase_version(version, receipt, erased_at)
 
     def withdraw(self, asset: str, partition: str | None = None) -> None:
@@ -244,7 +269,7 @@ class Lake:
         folder = self._folder(asset, partition)
         (folder / "current").unlink(missing_ok=True)
         if folder.is_dir():
-            _fsync(folder)
+            fsync(folder)
 
     def discard_partial_work(self, assets: Iterable[str]) -> int:
         """Removes dead drafts, and the scratch folders of some assets; returns how many."""
@@ -279,8 +304,8 @@ class Lake:
                     spared.update(entry.version for entry in version.manifest.inputs)
         removed = []
         for asset in self.assets():
-            for folder in sorted((self.root / asset).iterdir()):
-                kept = self.versions(asset, None if folder.name == WHOLE else folder.name)
+            for partition in self.every_partition(asset):
+                kept = self.versions(asset, partition)
                 for version in kept[: max(len(kept) - keep, 0)]:
                     if version.id not in spared:
                         removed.append(version)
@@ -290,11 +315,16 @@ class Lake:
             self._sweep(useful)
         return removed
 
+    def _refuse_current(self, version: Version) -> None:
+        current = self.find(version.asset, version.partition) if version.kept else None
+        if current == version:
+            raise LakeError(f"{version.asset} {version.id} is current and cannot be erased")
+
     def _discard(self, version: Version) -> None:
         """Removes a version whole: a kill in between leaves a dead draft, not half a version."""
         rubbish = self.root / DRAFTS / f"pruned-{secrets.token_hex(8)}"
         rubbish.parent.mkdir(exist_ok=True)
-        version.directory.rename(rubbish)
+        version.folder.rename(rubbish)
         shutil.rmtree(rubbish)
 
     def _sweep(self, useful: UsefulWork | None = None) -> None:
@@ -321,11 +351,52 @@ class Lake:
     def _folder(self, asset: str, partition: str | None) -> Path:
         return self.root / asset / (partition or WHOLE)
 
+    # --- what is stored, for `verify` -----------------------------------------------------------
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex, read in blocks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    def stored(self, version: Version) -> dict[str, int]:
+        """The files that lie in a version, listed in its manifest or not, with their sizes."""
+        folder = version.folder
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+    def digest(self, version: Version, name: str) -> str:
+        """SHA-256 in hex of one of these files, read again."""
+        return sha256_of(version.folder / name)
+
+    def unerased(self, version: Version) -> list[str]:
+        """What lies beside the record of an erased version."""
+        return [path.name for path in leftovers(version.folder)]
+
+    # --- hooks: what is otherwise where the root is not the place of the bytes ------------------
+
+    def _version(self, folder: Path) -> Version:
+        return Version(folder)
+
+    def _refresh(self, folder: Path, *, reread: bool = False) -> None:
+        """Brings manifests and records of erasure below a folder up to date."""
+
+    def _pointer(self, asset: str, partition: str | None) -> str | None:
+        """The name of the current version."""
+        try:
+            return (self._folder(asset, partition) / "current").read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def _before(self, asset: str, partition: str | None) -> Any:
+        """What `Draft.before` is to hold."""
+        return None
+
+    def _moment(self, now: datetime, draft: Draft) -> datetime:
+        """The moment by which a new version is named."""
+        return now
+
+    def _store(self, draft: Draft, target: Path, manifest: Manifest) -> None:
+        """Puts a complete draft, manifest included, where its bytes are to stay."""
+
+
+def partitions_of(folders: Iterable[str]) -> list[str | None]:
+    """The partitions that some folders of an asset stand for, sorted."""
+    return [None if name == WHOLE else name for name in sorted(folders)]
 
 
 def _hash_files(directory: Path) -> Iterator[FileEntry]:
@@ -336,29 +407,4 @@ def _hash_files(directory: Path) -> Iterator[FileEntry]:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fsync_tree(directory: Path) -> None:
-    for path in directory.rglob("*"):
-        _fsync(path)
-    _fsync(directory)
-
-
-def disk_is_full(error: BaseException | None) -> bool:
-    """Also sees the full disk behind engines (DuckDB, SQLite) that wrap it in their exceptions."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(error) for words in FULL_DISK_WORDS):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return moment.astimezone(UTC).strftime(STAMP)

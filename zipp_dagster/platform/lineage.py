@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from zipp_dagster.platform.erased import ErasedVersion, erased_record, folder_of, leftovers
-from zipp_dagster.platform.lake import Lake, sha256_of
+from zipp_dagster.platform.erased import ErasedVersion, erased_record, folder_of
+from zipp_dagster.platform.files import sha256_of
+from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.staleness import current_versions
 from zipp_dagster.platform.versions import (
     MANIFEST,
@@ -79,11 +80,12 @@ def lineage_tree(
     share are the same object.
     """
     known: dict[str, LineageNode] = {}
+    index = lake.index()
 
     def node(name: str, part: str | None, version: str) -> LineageNode:
         if version in known:
             return known[version]
-        gone = erased_record(folder_of(lake.root, InputRef(name, part, version, "")))
+        gone = erased_record(folder_of(index, InputRef(name, part, version, "")))
         if gone is not None:
             return _erased_node(gone, known, node)
         try:
@@ -107,7 +109,7 @@ def lineage_tree(
 
     if version is None:
         return node(asset, partition, lake.current(asset, partition).id)
-    if erased_record(folder_of(lake.root, InputRef(asset, partition, version, ""))) is None:
+    if erased_record(folder_of(index, InputRef(asset, partition, version, ""))) is None:
         lake.version(asset, version, partition)  # LakeError for a version that never was
     return node(asset, partition, version)
 
@@ -166,13 +168,6 @@ class Verification:
         return not any(damage.serious for damage in self.damages)
 
 
-def every_version(lake: Lake) -> Iterator[Version]:
-    """Every kept version, rejected ones and those with a damaged manifest included."""
-    for asset in lake.assets():
-        for folder in sorted((lake.root / asset).iterdir()):
-            yield from (Version(path) for path in sorted(folder.iterdir()) if path.is_dir())
-
-
 def verify(lake: Lake, progress: Progress = silent) -> Verification:
     """Re-hashes every file of every kept version, and the dump files that they name.
 
@@ -180,7 +175,7 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     Versions that were erased on request are listed as such; files left beside their record are
     damage.
     """
-    versions = list(every_version(lake))
+    versions = lake.every_version(reread=True)
     damages: list[Damage] = []
     erased: list[ErasedVersion] = []
     current = {version.id for version in current_versions(lake)}
@@ -188,30 +183,32 @@ def verify(lake: Lake, progress: Progress = silent) -> Verification:
     files = size = 0
     for position, version in enumerate(versions):
         progress(position, len(versions), f"{version.asset}")
-        record = erased_record(version.directory)
+        record = erased_record(version.folder)
         if record is not None:
             erased.append(record)
-            left = leftovers(version.directory)
-            damages += [_damage(version, path.name, "not erased") for path in left]
+            left = lake.unerased(version)
+            damages += [_damage(version, name, "not erased") for name in left]
             continue
         try:
             manifest = version.manifest
         except LakeError:
             damages.append(_damage(version, MANIFEST, "damaged"))
             continue
-        listed = {entry.path: entry for entry in manifest.files}
+        stored = lake.stored(version)
         for entry in manifest.files:
-            state = _state(version.directory / entry.path, entry)
             files, size = files + 1, size + entry.size
-            if state:
-                damages.append(_damage(version, entry.path, state))
-        for path in version.directory.rglob("*"):
-            name = path.relative_to(version.directory).as_posix()
-            if path.is_file() and name not in listed and name != MANIFEST:
-                damages.append(_damage(version, name, "unlisted"))
+            if entry.path not in stored:
+                damages.append(_damage(version, entry.path, "missing"))
+            elif stored[entry.path] != entry.size or (
+                lake.digest(version, entry.path) != entry.sha256
+            ):
+                damages.append(_damage(version, entry.path, "changed"))
+        listed = {MANIFEST, *(entry.path for entry in manifest.files)}
+        for name in sorted(stored.keys() - listed):
+            damages.append(_damage(version, name, "unlisted"))
         for entry in manifest.external_files:
             if entry not in seen_external:
-                seen_external[entry] = _state(Path(entry.path), entry)
+                seen_external[entry] = _external_state(entry)
                 files, size = files + 1, size + entry.size
             external = seen_external[entry]
             if external == "missing" or (external and version.id not in current):
@@ -237,7 +234,8 @@ def _damage(version: Version, file: str, state: FileState) -> Damage:
     return Damage(version.asset, version.partition, version.id, file, state)
 
 
-def _state(path: Path, entry: FileEntry) -> FileState | None:
+def _external_state(entry: FileEntry) -> FileState | None:
+    path = Path(entry.path)
     if not path.is_file():
         return "missing"
     if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:

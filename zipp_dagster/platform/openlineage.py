@@ -17,7 +17,6 @@ from zipp_dagster.platform.artifacts import Artifact, first_line
 from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.erased import erased_record
 from zipp_dagster.platform.lake import Lake
-from zipp_dagster.platform.lineage import every_version
 from zipp_dagster.platform.versions import InputRef, Manifest
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def events(
         only_current: leave older and rejected versions out. Erased ones are never exported.
     """
     versions = sorted(
-        (v for v in every_version(lake) if erased_record(v.directory) is None),
+        (v for v in lake.every_version() if erased_record(v.folder) is None),
         key=lambda version: version.id,
     )
     if only_current:

@@ -1,4 +1,5 @@
-"""Which errors may pass by themselves: a network that hiccups, a database that is busy.
+"""Which errors may pass by themselves: a network that hiccups, a database that is busy,
+an object store that stumbles, a publication that somebody else's overtook.
 
 Everything else (a damaged dump, a wrong setting, a full disk) fails at once: a second try would only
 delay the message.
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from zipp_dagster.platform.object_store import Conflict, StoreUnreachable
+
 NETWORK_PACKAGES = ("requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai")
 NETWORK_WORDS = ("Timeout", "Connect", "RemoteProtocol", "ReadError", "RateLimit")
 BUSY_WORDS = ("database is locked", "could not connect", "connection refused", "server closed")
@@ -16,7 +19,7 @@ BUSY_WORDS = ("database is locked", "could not connect", "connection refused", "
 def is_transient(error: BaseException | None) -> bool:
     """Whether the error, or one that it was raised from, is worth another try."""
     while error is not None:
-        if isinstance(error, ConnectionError | TimeoutError):
+        if isinstance(error, ConnectionError | TimeoutError | StoreUnreachable | Conflict):
             return True
         package, name = type(error).__module__.split(".")[0], type(error).__name__
         if package in NETWORK_PACKAGES and any(word in name for word in NETWORK_WORDS):

@@ -6,6 +6,7 @@ Publishing, finding and removing versions is in `lake`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -143,14 +144,26 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Version:
-    """A published version: its directory and manifest."""
+    """A published version: where it lies, its manifest and its files.
 
-    directory: Path
+    Equal to another of the same folder. `fetch` is called before the files are read, where they may
+    have to be brought into the folder first; the manifest, or the record of erasure, is always there.
+    """
+
+    folder: Path
+    fetch: Callable[[Version], None] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """The folder with all the files in it."""
+        if self.fetch is not None:
+            self.fetch(self)
+        return self.folder
 
     @cached_property
     def manifest(self) -> Manifest:
         """Read once; LakeError where it is missing or not JSON."""
-        path = self.directory / MANIFEST
+        path = self.folder / MANIFEST
         try:
             return Manifest.from_json(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -159,17 +172,17 @@ class Version:
     @property
     def id(self) -> str:
         """The version's name, sortable by time."""
-        return self.directory.name
+        return self.folder.name
 
     @property
     def asset(self) -> str:
         """The asset's name."""
-        return self.directory.parent.parent.name
+        return self.folder.parent.parent.name
 
     @property
     def partition(self) -> str | None:
         """The partition, None for an unpartitioned asset."""
-        name = self.directory.parent.name
+        name = self.folder.parent.name
         return None if name == WHOLE else name
 
     @property
@@ -180,7 +193,7 @@ class Version:
     @property
     def kept(self) -> bool:
         """Whether its files are there: neither pruned nor erased."""
-        return (self.directory / MANIFEST).is_file() and not (self.directory / ERASED).is_file()
+        return (self.folder / MANIFEST).is_file() and not (self.folder / ERASED).is_file()
 
     def ref(self) -> InputRef:
         """The version as somebody's input."""
@@ -189,8 +202,5 @@ class Version:
 
     def files(self, pattern: str = TABLE_FILES) -> list[Path]:
         """The data files that match a glob, sorted."""
-        return sorted(
-            path
-            for path in self.directory.glob(pattern)
-            if path.is_file() and path.name != MANIFEST
-        )
+        found = self.directory.glob(pattern)
+        return sorted(path for path in found if path.is_file() and path.name != MANIFEST)
