@@ -1,0 +1,265 @@
+"""One function over many items, whoever runs it: the seam between stages and engines.
+
+What lives here: what a stage may ask for, and the engine that needs nothing (threads of this
+process: what is mapped spends its time in DuckDB, zstd, torch or numba, which release the lock).
+What does not: the choice by settings and the engine on a cluster (`zipp_dagster.platform`).
+
+What is mapped is a function of a module with plain data as its item: it may run in another process
+on another machine. Files are passed as paths, which every machine must see.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from zipp_dagster.progress import Progress, silent
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+State = TypeVar("State")
+OnError = Literal["raise", "quarantine"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one item keeps busy while it is in work: cores, GPUs, bytes of memory (0: not told)."""
+
+    cpus: float = 1
+    gpus: float = 0
+    memory_bytes: int = 0
+
+
+ONE_CORE = Need()
+
+
+class ItemError(Exception):
+    """A mapped function failed; names the item's position."""
+
+
+class QuarantinedItems(ItemError):
+    """Some items failed, all others are done.
+
+    `results` are in the order of the items, None where an item failed; `errors` by position.
+    """
+
+    def __init__(self, results: list[Any], errors: Mapping[int, BaseException]) -> None:
+        shown = "; ".join(f"item {at}: {error}" for at, error in sorted(errors.items())[:5])
+        more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+        super().__init__(f"{len(errors)} of {len(results)} items failed: {shown}{more}")
+        self.results, self.errors = results, dict(errors)
+
+
+class FanOut(Protocol):
+    """An engine. Results come in the order of the items; same items, same results."""
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress = silent,
+        *,
+        need: Need = ONE_CORE,
+        on_error: OnError = "raise",
+    ) -> list[Result]:
+        """All results; progress counts items.
+
+        Raises:
+            ItemError: chained to what the function raised; the first failure ends the map.
+            QuarantinedItems: with `on_error="quarantine"`, once all other items are done.
+        """
+        ...
+
+    def map_reporting(
+        self,
+        function: Callable[[Item, Progress], Result],
+        items: Sequence[Item],
+        progress: Progress = silent,
+        *,
+        need: Need = ONE_CORE,
+    ) -> list[Result]:
+        """As `map`, for few long items: each reports its own units, progress tells their sum."""
+        ...
+
+    def stream(
+        self,
+        opening: Callable[[], AbstractContextManager[State]],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        *,
+        need: Need = ONE_CORE,
+    ) -> Iterator[Result]:
+        """Results as they are ready, for functions of a state that is dear to open, such as a model.
+
+        `opening` is called once for each item that is in work at once. Items are taken from their
+        iterator a few ahead of the caller, never all. The first failure (ItemError) ends it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads of this process, at most `workers` cores at once."""
+
+    workers: int = 1
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress = silent,
+        *,
+        need: Need = ONE_CORE,
+        on_error: OnError = "raise",
+    ) -> list[Result]:
+        """See `FanOut.map`."""
+        results: list[Any] = [None] * len(items)
+        errors: dict[int, BaseException] = {}
+        with ThreadPoolExecutor(self.at_once(need)) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            for position, future in enumerate(futures):
+                try:
+                    results[position] = future.result()
+                except Exception as error:
+                    if on_error == "raise":
+                        for other in futures:
+                            other.cancel()
+                        raise item_error(position, len(items), error) from error
+                    errors[position] = error
+                progress(position + 1, len(items))
+        if errors:
+            raise QuarantinedItems(results, errors)
+        return results
+
+    def map_reporting(
+        self,
+        function: Callable[[Item, Progress], Result],
+        items: Sequence[Item],
+        progress: Progress = silent,
+        *,
+        need: Need = ONE_CORE,
+    ) -> list[Result]:
+        """See `FanOut.map_reporting`."""
+        board = Board(progress)
+        if len(items) == 1:
+            # In the caller's thread, where an interrupt arrives.
+            return [_alone(function, items[0], board.of(0))]
+        with ThreadPoolExecutor(self.at_once(need)) as pool:
+            futures = [pool.submit(function, item, board.of(at)) for at, item in enumerate(items)]
+            try:
+                wait(futures, return_when="FIRST_EXCEPTION")
+            finally:
+                for future in futures:
+                    future.cancel()
+        return _results(futures)
+
+    def stream(
+        self,
+        opening: Callable[[], AbstractContextManager[State]],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        *,
+        need: Need = ONE_CORE,
+    ) -> Iterator[Result]:
+        """See `FanOut.stream`."""
+        lanes = self.at_once(need)
+        with ExitStack() as opened:
+            states = _States(opening, opened)
+            if lanes == 1:
+                for position, item in enumerate(items):
+                    yield _at(position, lambda given=item: states.use(function, given))
+                return
+            pool = ThreadPoolExecutor(lanes)
+            waiting: deque[tuple[int, Future[Result]]] = deque()
+            try:
+                for position, item in enumerate(items):
+                    waiting.append((position, pool.submit(states.use, function, item)))
+                    if len(waiting) >= 2 * lanes:
+                        at, future = waiting.popleft()
+                        yield _at(at, future.result)
+                for at, future in waiting:
+                    yield _at(at, future.result)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def at_once(self, need: Need) -> int:
+        """How many such items are in work at once."""
+        if need.gpus:
+            return 1
+        return max(1, int(self.workers // need.cpus))
+
+
+class Board:
+    """Adds up what several items report of themselves."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._lock = progress, Lock()
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def of(self, position: int) -> Progress:
+        """The progress of one item."""
+
+        def report(done: int, total: int, note: str = "") -> None:
+            self.report(position, done, total, note)
+
+        return report
+
+    def report(self, position: int, done: int, total: int, note: str = "") -> None:
+        """Tells the sum over all items that have reported."""
+        with self._lock:
+            self._seen[position] = (done, total)
+            done, total = (sum(part) for part in zip(*self._seen.values()))
+            self._progress(done, total, note)
+
+
+class _States(Generic[State]):
+    """States that are opened when no other is free, and closed with a stack."""
+
+    def __init__(
+        self, opening: Callable[[], AbstractContextManager[State]], stack: ExitStack
+    ) -> None:
+        self._opening, self._stack, self._lock = opening, stack, Lock()
+        self._free: deque[State] = deque()
+
+    def use(self, function: Callable[[State, Item], Result], item: Item) -> Result:
+        try:
+            state = self._free.pop()
+        except IndexError:
+            opened = self._opening()
+            with self._lock:
+                state = self._stack.enter_context(opened)
+        try:
+            return function(state, item)
+        finally:
+            self._free.append(state)
+
+
+def item_error(position: int, total: int, error: BaseException) -> ItemError:
+    """What a map raises of a failed item; chain it to the error."""
+    return ItemError(f"item {position}{f' of {total}' if total else ''}: {error}")
+
+
+def _at(position: int, call: Callable[[], Result]) -> Result:
+    try:
+        return call()
+    except Exception as error:
+        raise item_error(position, 0, error) from error
+
+
+def _alone(function: Callable[[Item, Progress], Result], item: Item, progress: Progress) -> Result:
+    try:
+        return function(item, progress)
+    except Exception as error:
+        raise item_error(0, 1, error) from error
+
+
+def _results(futures: Sequence[Future[Result]]) -> list[Result]:
+    for position, future in enumerate(futures):
+        if future.done() and not future.cancelled() and (error := future.exception()):
+            raise item_error(position, len(futures), error) from error
+    return [future.result() for future in futures]
