@@ -10,6 +10,7 @@ from typing import Any
 
 from assets.champions import fingerprint_of, take_over
 from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
@@ -132,7 +133,7 @@ def embeddings_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
     checks=[embeddings_finite],
 )
 def user_embeddings(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: EncoderSettings, compute: FanOut, progress: Progress
 ) -> Summary:
     """All users as vectors of the champion encoder, with the attention on each of their communities.
 
@@ -148,6 +149,7 @@ def user_embeddings(
         out.scratch,
         settings,
         progress,
+        compute,
     )
     return Summary(rows=report.users, metadata=dict(report.__dict__))
 
@@ -194,7 +196,7 @@ def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
     checks=[rankings_complete],
 )
 def community_rankings(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: EncoderSettings, compute: FanOut, progress: Progress
 ) -> Summary:
     """Each user's communities ranked by attention and by the final dot product, the best of each.
 
@@ -208,8 +210,8 @@ def community_rankings(
         out.path("part-0.parquet"),
         kept=settings.rankings_kept,
         block_users=settings.inference_block_users,
-        threads=settings.inference_lanes,
         progress=progress,
+        fan_out=compute,
     )
     return Summary(rows=report.rows, metadata=dict(report.__dict__))
 

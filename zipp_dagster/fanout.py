@@ -10,11 +10,13 @@ on another machine. Files are passed as paths, which every machine must see.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -28,11 +30,15 @@ OnError = Literal["raise", "quarantine"]
 
 @dataclass(frozen=True)
 class Need:
-    """What one item keeps busy while it is in work: cores, GPUs, bytes of memory (0: not told)."""
+    """What one item keeps busy while it is in work: cores, GPUs, bytes of memory (0: not told).
+
+    `in_python`: it is mostly Python, so threads of one process beside one another gain nothing.
+    """
 
     cpus: float = 1
     gpus: float = 0
     memory_bytes: int = 0
+    in_python: bool = False
 
 
 ONE_CORE = Need()
@@ -40,6 +46,10 @@ ONE_CORE = Need()
 
 class ItemError(Exception):
     """A mapped function failed; names the item's position."""
+
+
+class StoppedItem(Exception):
+    """Another item failed; this one stopped at its next report."""
 
 
 class QuarantinedItems(ItemError):
@@ -148,12 +158,14 @@ class Threads:
         board = Board(progress)
         if len(items) == 1:
             # In the caller's thread, where an interrupt arrives.
-            return [_alone(function, items[0], board.of(0))]
+            return [_at(0, partial(function, items[0], board.of(0)), 1)]
         with ThreadPoolExecutor(self.at_once(need)) as pool:
             futures = [pool.submit(function, item, board.of(at)) for at, item in enumerate(items)]
             try:
                 wait(futures, return_when="FIRST_EXCEPTION")
             finally:
+                # After an interrupt too: else leaving the pool would wait for all items.
+                board.stopped = any(not future.done() for future in futures)
                 for future in futures:
                     future.cancel()
         return _results(futures)
@@ -172,7 +184,7 @@ class Threads:
             states = _States(opening, opened)
             if lanes == 1:
                 for position, item in enumerate(items):
-                    yield _at(position, lambda given=item: states.use(function, given))
+                    yield _at(position, partial(states.use, function, item))
                 return
             pool = ThreadPoolExecutor(lanes)
             waiting: deque[tuple[int, Future[Result]]] = deque()
@@ -189,9 +201,13 @@ class Threads:
 
     def at_once(self, need: Need) -> int:
         """How many such items are in work at once."""
-        if need.gpus:
+        if need.gpus or need.in_python:
             return 1
         return max(1, int(self.workers // need.cpus))
+
+
+IN_LINE = Threads()
+"""One item after the other, in the caller's thread where it may be: the default of every stage."""
 
 
 class Board:
@@ -199,6 +215,7 @@ class Board:
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._lock = progress, Lock()
+        self.stopped = False
         self._seen: dict[int, tuple[int, int]] = {}
 
     def of(self, position: int) -> Progress:
@@ -210,7 +227,9 @@ class Board:
         return report
 
     def report(self, position: int, done: int, total: int, note: str = "") -> None:
-        """Tells the sum over all items that have reported."""
+        """Tells the sum over all items that have reported; StoppedItem once another failed."""
+        if self.stopped:
+            raise StoppedItem
         with self._lock:
             self._seen[position] = (done, total)
             done, total = (sum(part) for part in zip(*self._seen.values()))
@@ -244,22 +263,46 @@ def item_error(position: int, total: int, error: BaseException) -> ItemError:
     return ItemError(f"item {position}{f' of {total}' if total else ''}: {error}")
 
 
-def _at(position: int, call: Callable[[], Result]) -> Result:
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """What a mapped function raised, in place of the ItemError: stages promise errors of their own."""
+    try:
+        yield
+    except QuarantinedItems:
+        raise
+    except ItemError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
+
+
+def given(state: State) -> Callable[[], AbstractContextManager[State]]:
+    """An `opening` for a state that is there already and needs no closing; for one process."""
+    return lambda: nullcontext(state)
+
+
+def loaded(load: Callable[..., State], *arguments: Any) -> AbstractContextManager[State]:
+    """For `partial(loaded, load, …)`: an `opening` of what is loaded and needs no closing."""
+    return nullcontext(load(*arguments))
+
+
+def need_of_model(device: str) -> Need:
+    """What a model keeps busy: a GPU, or all cores."""
+    if device.startswith("cuda"):
+        return Need(cpus=1, gpus=1)
+    return Need(cpus=os.cpu_count() or 1)
+
+
+def _at(position: int, call: Callable[[], Result], total: int = 0) -> Result:
     try:
         return call()
     except Exception as error:
-        raise item_error(position, 0, error) from error
-
-
-def _alone(function: Callable[[Item, Progress], Result], item: Item, progress: Progress) -> Result:
-    try:
-        return function(item, progress)
-    except Exception as error:
-        raise item_error(0, 1, error) from error
+        raise item_error(position, total, error) from error
 
 
 def _results(futures: Sequence[Future[Result]]) -> list[Result]:
     for position, future in enumerate(futures):
-        if future.done() and not future.cancelled() and (error := future.exception()):
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, StoppedItem):
             raise item_error(position, len(futures), error) from error
     return [future.result() for future in futures]

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from tests.dbt_like_sql.conftest import VARIABLES, in_order
+from zipp_dagster.fanout import given
 from zipp_dagster.platform.contracts import load_contract, scan
 from zipp_dagster.platform.sql_models import run_model
 
@@ -40,7 +41,7 @@ def materialise(folder: Path, ranges: int) -> dict[str, list[Path]]:
         inputs = {name: files[name] for name in model.inputs}
         parts = ranges if model.contract.ranges else 1
         with duckdb.connect() as connection:
-            rows = run_model(model, inputs, CONTRACTS, VARIABLES, connection, out, parts)
+            rows = run_model(model, inputs, CONTRACTS, VARIABLES, given(connection), out, parts)
         files[model.name] = sorted(out.glob("part-*.parquet"))
         assert len(files[model.name]) == parts
         counted = duckdb.sql(f"SELECT count(*) FROM {scan(files[model.name])}").fetchall()

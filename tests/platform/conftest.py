@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.platform.bakery import CATALOGUE, OvenSettings
-from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.fanout import Threads
+from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.config import ServerSettings
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.materialise import materialise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, given, own_errors
 from zipp_dagster.persona import guards
 from zipp_dagster.persona.bundles import EvidenceBundle, community_id, iter_bundles
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.contexts import all_contexts
 from zipp_dagster.persona.injection import defuse
-from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
+from zipp_dagster.persona.language_models import (
+    Conversation,
+    LanguageModel,
+    Message,
+    Usage,
+    parse_json,
+)
 from zipp_dagster.persona.lexical_persona import PersonaTask
 from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
 from zipp_dagster.persona.templates import PromptTemplate, load_template
@@ -77,53 +85,113 @@ def build_personas(
     `pictures`. Source: paper section on verbalisation;
     guards and quarantine are ours.
     """
+    writer = PersonaWriter(model, settings, tuple(extra_guards), pictures)
+    return write_personas(evidence_files, given(writer), settings, out_dir, progress)
+
+
+def write_personas(
+    evidence_files: Sequence[Path],
+    opening: Callable[[], AbstractContextManager[PersonaWriter]],
+    settings: PersonaSettings,
+    out_dir: Path,
+    progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
+) -> PersonaReport:
+    """As `build_personas`, with a writer that is opened where it works.
+
+    Batches of people are the items of `fan_out`: their evidence goes there, their rows come back.
+    """
     template = load_template(settings.template)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "personas.parquet"
     total = _count_users(evidence_files)
     reasons: Counter[str] = Counter()
     known: Counter[str] = Counter()
-    users = quarantined = retried = with_tastes = tokens = shown = unparsed = 0
-    pictures = pictures if getattr(model, "sees", False) else None
-    with pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as writer:
-        for batch in _batches(iter_bundles(evidence_files), settings.batch_users):
-            seen = pictures([bundle.user_id for bundle in batch]) if pictures else {}
-            asked = [(bundle, seen.get(bundle.user_id, {})) for bundle in batch]
-            drafts, again = _ask(asked, model, template)
-            retried += again
-            rows = []
-            for (bundle, images), draft in zip(asked, drafts, strict=True):
-                ids = bundle.ids() | images.keys()
-                row, persona, why = _row(
-                    bundle, ids, draft, model, template, settings, extra_guards
-                )
-                rows.append(row)
-                shown += len(images)
-                unparsed += isinstance(draft, str)
-                reasons.update(_kind(reason) for reason in why)
-                quarantined += bool(why)
-                tokens += bundle.tokens
-                if persona is not None and not why:
-                    with_tastes += bool(persona.preferences)
-                    known.update(name for name, d in persona.demographics.items() if d.known)
-            writer.write_table(pa.Table.from_pylist(rows, schema=PERSONAS_SCHEMA))
-            users += len(batch)
-            progress(users, total, "personas")
+    counts: Counter[str] = Counter()
+    usage: Counter[str] = Counter()
+    model = ""
+    batches = _batches(iter_bundles(evidence_files), settings.batch_users)
+    with own_errors(), pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as file:
+        for written in fan_out.stream(opening, PersonaWriter.write, batches, need=need):
+            file.write_table(pa.Table.from_pylist(written.rows, schema=PERSONAS_SCHEMA))
+            model = written.model
+            reasons.update(written.reasons)
+            known.update(written.known)
+            counts.update(written.counts)
+            usage.update(written.usage)
+            progress(counts["users"], total, "personas")
+    users = counts["users"]
     return PersonaReport(
         file=path,
         users=users,
-        quarantined=quarantined,
+        quarantined=counts["quarantined"],
         reasons=dict(sorted(reasons.items())),
-        retried=retried,
-        with_tastes=with_tastes,
-        model=model.name,
+        retried=counts["retried"],
+        with_tastes=counts["with_tastes"],
+        model=model,
         template=template.version,
-        tokens=tokens,
-        parse_rate=1 - unparsed / users if users else 1.0,
-        pictures=shown,
-        usage=dict(model.usage.__dict__),
+        tokens=counts["tokens"],
+        parse_rate=1 - counts["unparsed"] / users if users else 1.0,
+        pictures=counts["pictures"],
+        usage={name: usage[name] for name in Usage().__dict__},
         demographics_known=dict(sorted(known.items())),
     )
+
+
+@dataclass(frozen=True)
+class WrittenPersonas:
+    """The rows of a batch of people, and what to add up over all batches."""
+
+    rows: list[dict[str, Any]]
+    model: str
+    reasons: Counter[str]
+    known: Counter[str]
+    counts: Counter[str]
+    usage: Counter[str]
+
+
+@dataclass
+class PersonaWriter:
+    """A language model, the guards, and the pictures that a model that sees is shown."""
+
+    model: LanguageModel
+    settings: PersonaSettings
+    extra_guards: Sequence[guards.TextGuard] = ()
+    pictures: PicturesOf | None = None
+
+    def __post_init__(self) -> None:
+        self._template = load_template(self.settings.template)
+        if not getattr(self.model, "sees", False):
+            self.pictures = None
+
+    def write(self, batch: Sequence[EvidenceBundle]) -> WrittenPersonas:
+        """The personas of a batch."""
+        before = Counter(self.model.usage.__dict__)
+        reasons: Counter[str] = Counter()
+        known: Counter[str] = Counter()
+        counts: Counter[str] = Counter(users=len(batch))
+        seen = self.pictures([bundle.user_id for bundle in batch]) if self.pictures else {}
+        asked = [(bundle, seen.get(bundle.user_id, {})) for bundle in batch]
+        drafts, counts["retried"] = _ask(asked, self.model, self._template)
+        rows = []
+        for (bundle, images), draft in zip(asked, drafts, strict=True):
+            ids = bundle.ids() | images.keys()
+            row, persona, why = _row(
+                bundle, ids, draft, self.model, self._template, self.settings, self.extra_guards
+            )
+            rows.append(row)
+            counts["pictures"] += len(images)
+            counts["unparsed"] += isinstance(draft, str)
+            counts["quarantined"] += bool(why)
+            counts["tokens"] += bundle.tokens
+            reasons.update(_kind(reason) for reason in why)
+            if persona is not None and not why:
+                counts["with_tastes"] += bool(persona.preferences)
+                known.update(name for name, d in persona.demographics.items() if d.known)
+        usage = Counter(self.model.usage.__dict__)
+        usage.subtract(before)
+        return WrittenPersonas(rows, self.model.name, reasons, known, counts, usage)
 
 
 def read_personas(files: Sequence[Path]) -> dict[int, tuple[str, Persona]]:

@@ -285,17 +285,18 @@ def _run_sql(
     warehouse, ranges = platform.warehouse, 1
     if artifact.sql.contract.ranges:
         ranges = warehouse.ranges(sql_models.input_rows(artifact.sql, files))
-    with warehouse.connect() as connection:
-        rows = sql_models.run_model(
-            artifact.sql,
-            files,
-            empty,
-            expected.config,
-            connection,
-            draft.directory,
-            ranges,
-            platform.progress,
-        )
+    rows = sql_models.run_model(
+        artifact.sql,
+        files,
+        empty,
+        expected.config,
+        warehouse.connect,
+        draft.directory,
+        ranges,
+        platform.progress,
+        platform.compute,
+        warehouse.need,
+    )
     return Summary(rows=rows, metadata={"ranges": ranges} if ranges > 1 else {})
 
 

@@ -77,7 +77,7 @@ class Flow:
         import ray
 
         while self._fill():
-            ready = []
+            ready: list[Any] = []
             if self._flying:
                 ready, _ = ray.wait(list(self._flying), num_returns=1, timeout=WAIT_SECONDS)
             else:

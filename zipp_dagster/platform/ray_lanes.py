@@ -71,7 +71,8 @@ class Tasks:
 
     def close(self) -> None:
         """The last reports: one read may be on its way, the next sees all."""
-        for _ in range(2 if self._reports else 0):
+        if self._reports:
+            self._reports.poll(CLOSE_SECONDS)
             self._reports.poll(CLOSE_SECONDS)
 
 
@@ -91,7 +92,7 @@ class Actors:
     ) -> None:
         import ray
 
-        self._class = ray.remote(StateHolder).options(**room.options, max_restarts=0)
+        self._class: Any = ray.remote(StateHolder).options(**room.options, max_restarts=0)
         self._arguments = (opening, function)
         self._fewest, self._most = fewest, most
         self._starting: dict[Any, Any] = {}
