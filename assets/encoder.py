@@ -51,17 +51,23 @@ def weights_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
     pool="gpu",
 )
 def gat_checkpoint(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, tracker: Tracker, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    settings: EncoderSettings,
+    platform: Platform,
+    tracker: Tracker,
+    progress: Progress,
 ) -> Summary:
     """A candidate persona encoder: an edge-aware GATv2 trained on links and, with images, ImageAlign.
 
     Registered in MLflow as challenger; `promotion_decision` says whether it becomes champion. A
     killed training resumes from its last checkpoint.
     """
-    from zipp_dagster.encoder.training import train
+    from zipp_dagster.encoder.together import TrainingTask, train_alone
+    from zipp_dagster.platform.compute import train_in_processes
     from zipp_dagster.platform.previews import curves
 
-    report = train(
+    task = TrainingTask(
         inputs["interaction_graph"].directory,
         inputs["link_split"].directory,
         inputs["subreddit_features"].directory,
@@ -69,8 +75,11 @@ def gat_checkpoint(
         settings,
         out.directory,
         out.scratch,
-        progress,
     )
+    if settings.train_workers == 1:
+        report = train_alone(task, progress)
+    else:
+        report = train_in_processes(task, platform.settings.compute, progress)
     tracker.log_history(report.history, step_key="epoch")
     shown = {k: v for k, v in report.__dict__.items() if k != "history"}
     names = [key for key in report.history[0] if key != "epoch"] if report.history else []

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from zipp_dagster.progress import Progress, silent
 
@@ -66,7 +66,15 @@ class QuarantinedItems(ItemError):
 
 
 class FanOut(Protocol):
-    """An engine. Results come in the order of the items; same items, same results."""
+    """An engine. Results come in the order of the items; same items, same results.
+
+    `elsewhere`: items run in other processes, which share nothing that this one has loaded.
+    """
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether items run in other processes."""
+        ...
 
     def map(
         self,
@@ -117,6 +125,7 @@ class Threads:
     """Threads of this process, at most `workers` cores at once."""
 
     workers: int = 1
+    elsewhere: ClassVar[bool] = False
 
     def map(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from zipp_dagster.fanout import (
     ONE_CORE,
@@ -39,6 +39,7 @@ class RayEngine:
     """A `FanOut` on the cluster that this process is connected to."""
 
     settings: ComputeSettings
+    elsewhere: ClassVar[bool] = True
 
     def map(
         self,

@@ -270,12 +270,13 @@ class ReportBoard:
 def _run(function: Callable[..., Any], item: Any, position: int, board: Any) -> Any:
     """The task: the function's result, or `Failed`."""
     try:
-        return function(item) if board is None else function(item, _reporting(board, position))
+        return function(item) if board is None else function(item, reporting(board, position))
     except Exception as error:  # noqa: BLE001  (the driver decides)
         return Failed(_portable(error))
 
 
-def _reporting(board: Any, position: int) -> Progress:
+def reporting(board: Any, position: int) -> Progress:
+    """A progress, in another process, that tells a `ReportBoard`."""
     told = [0.0]
 
     def report(done: int, total: int, note: str = "") -> None:
