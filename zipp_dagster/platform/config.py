@@ -117,6 +117,7 @@ class OperationSettings(Section):
             "retry_delay_seconds",
             "webhook_url",
             "pools",
+            "executor",
         }
     )
 
@@ -141,6 +142,11 @@ class OperationSettings(Section):
     )
     webhook_url: SecretStr | None = Field(
         None, description="Gets a JSON message for each failed run and each failed check."
+    )
+    executor: Literal["in_process", "ray"] = Field(
+        "in_process",
+        description="Where the steps of a Dagster run are executed: one after the other in the run's "
+        "process, or each as a job of the Ray cluster (docs/ray.md).",
     )
     pools: dict[str, int] = Field(
         {"gpu": 1, "decode": 2, "llm": 4},
