@@ -1,7 +1,7 @@
 """Two processes that train together against one, at the same number of samples: validation hits@50.
 
-A planted world; the same epochs and batch for both, so the same steps; several seeds. `gap` is the mean difference,
-`noise` the standard deviation of one process over the seeds. Prints one JSON document with --json.
+A planted world; the same epochs and batch for both, so the same steps; several seeds. `gap` is the mean
+difference, `noise` the standard deviation of one process over the seeds. Prints one JSON document with --json.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from zipp_dagster.platform.ray_connection import ComputeError
 def executor_of(operation: OperationSettings) -> dg.ExecutorDefinition:
     """The executor of `operation.executor`.
 
-    Ray's job server is found by the environment variable RAY_ADDRESS, else on this machine.
+    Ray's job server is found by the environment variable RAY_API_SERVER_ADDRESS, else on this machine.
 
     Raises:
         ComputeError: dagster-ray is not installed.

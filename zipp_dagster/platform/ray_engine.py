@@ -24,7 +24,8 @@ from zipp_dagster.fanout import (
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.platform.ray_connection import Room, ensure_connected, room_for
 from zipp_dagster.platform.ray_flow import Flow
-from zipp_dagster.platform.ray_lanes import Actors, Failed, Reports, Tasks
+from zipp_dagster.platform.ray_lanes import Actors, Failed, Tasks
+from zipp_dagster.platform.ray_reports import Reports
 from zipp_dagster.progress import Progress, silent
 
 

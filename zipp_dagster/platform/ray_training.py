@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from zipp_dagster.fanout import Need
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.platform.ray_connection import ensure_connected, room_for
-from zipp_dagster.platform.ray_lanes import Reports, reporting
+from zipp_dagster.platform.ray_reports import Reports, reporting
 from zipp_dagster.progress import Progress
 
 if TYPE_CHECKING:
