@@ -200,8 +200,8 @@ def personas(
     Written by the language model of the settings from evidence alone, and by one that sees from the
     pictures that somebody posted; what a guard refuses is kept with the reason and never used.
     """
+    from zipp_dagster.persona.loading import load_writer, need_of
     from zipp_dagster.persona.personas import write_personas
-    from zipp_dagster.persona.writer import load_writer, need_of
 
     visible = inputs.available("image_posts") and inputs.available("media")
     pictures = [inputs[name].files() if visible else [] for name in ("image_posts", "media")]

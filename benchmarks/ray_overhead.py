@@ -1,15 +1,14 @@
 """What Ray costs: one CPU-bound stage by local threads and on a cluster of two machines, two cores each way.
 
-The stage is whole-graph inference in lanes on a synthetic graph; seconds are of the second of two calls, as a
-cluster's worker processes live on. The figure speaks of stages over half a minute: raise --users until the
-local time is that long. Prints one JSON document with --json.
+An item runs a kernel of whole-graph inference over random edges, again and again. Seconds are of the second
+of two calls, as a cluster's processes live on. The target is one for stages over half a minute: raise --rounds
+until local_s is that long. Prints one JSON document with --json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 
 from sample_home import machine
@@ -20,7 +19,7 @@ from zipp_dagster.progress import Progress
 
 
 def burn(item: tuple[int, int], progress: Progress) -> float:
-    """Numba's kernel of inference on random edges, `rounds` times: no lock, no input, no output."""
+    """The kernel, `rounds` times: it releases the lock, reads nothing and writes nothing."""
     import numpy as np
 
     from zipp_dagster.encoder import kernels
@@ -60,7 +59,6 @@ def main() -> None:
 
     from zipp_dagster.platform.ray_engine import connect
 
-    os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     local, expected = measure(Threads(2), arguments.items, arguments.rounds)
     each = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=each)

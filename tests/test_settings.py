@@ -162,7 +162,7 @@ def test_values_that_do_not_fit_together_name_the_variables_that_set_them(enviro
 
 @pytest.mark.parametrize("name", ["nope", "/no/such/file.toml", "../sample"])
 def test_an_unknown_profile_lists_the_packaged_ones(name):
-    assert "neither a packaged profile (paper, sample) nor a .toml file" in error_of(
+    assert "neither a packaged profile (cluster, paper, sample) nor a .toml file" in error_of(
         load_settings, name
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,24 @@ def cluster() -> Iterator[object]:
     # The cluster's processes import the tests' functions, wherever pytest was started.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"
-    cluster = Cluster(initialize_head=True, head_node_args=MACHINE)
-    cluster.add_node(**MACHINE)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    cluster = Cluster()
+    try:
+        for _ in range(2):
+            add_machine(cluster)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def add_machine(cluster: Any) -> Any:
+    """Ray gives a machine 30 seconds to start, which a busy one may not keep to: so several tries."""
+    for left in reversed(range(5)):
+        try:
+            return cluster.add_node(**MACHINE)
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
 
 
 @pytest.fixture

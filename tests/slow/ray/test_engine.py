@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.slow.ray import work
-from tests.slow.ray.conftest import MACHINE
+from tests.slow.ray.conftest import add_machine
 from zipp_dagster.fanout import ItemError, Need, QuarantinedItems
 from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
@@ -78,7 +78,7 @@ def test_a_machine_that_is_lost_with_its_items_loses_nothing(cluster, engine, tm
     import ray
 
     before = {node["NodeID"] for node in ray.nodes()}
-    machine = cluster.add_node(**MACHINE)
+    machine = add_machine(cluster)
     (third,) = {node["NodeID"] for node in ray.nodes()} - before
 
     def remove() -> None:

@@ -26,9 +26,9 @@ from zipp_dagster.encoder.together import TrainingTask, train_together
 from zipp_dagster.fanout import Need, Threads, loaded
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
+from zipp_dagster.persona.loading import load_writer
 from zipp_dagster.persona.personas import write_personas
 from zipp_dagster.persona.snippets import SnippetInputs, write_snippets
-from zipp_dagster.persona.writer import load_writer
 from zipp_dagster.platform.compute import engine_of, train_in_processes
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES
 from zipp_dagster.reddit.read_month import DumpToRead, read_dump
