@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RAY := $(VENV)/.installed-ray
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-slow test-long lint bench clean
@@ -19,6 +20,10 @@ $(INSTALLED): requirements.lock requirements-oracles.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(INSTALLED)
 
+$(RAY): $(INSTALLED) requirements-ray.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-ray.txt
+	touch $(RAY)
+
 install: $(INSTALLED) ## Install everything into .venv
 
 demo: $(INSTALLED) ## Materialise every asset of the sample profile (some minutes)
@@ -30,7 +35,7 @@ ui: $(INSTALLED) ## Dagster, MLflow and the report in the browser
 test: $(INSTALLED) ## Run the tests
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "not slow and not long" -n 2 --dist loadfile -q
 
-test-slow: $(INSTALLED) ## Run the tests that kill processes, need a browser, or take minutes
+test-slow: $(RAY) ## Run the tests that kill processes, need a browser or Ray, or take minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -q
 
 test-long: $(INSTALLED) ## Run the guides' commands, whole pipelines under kills, and the paper profile
@@ -42,7 +47,7 @@ lint: $(INSTALLED) ## Style, types, and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Run the benchmarks at small sizes; each prints JSON
+bench: $(RAY) ## Run the benchmarks at small sizes; each prints JSON
 	for name in benchmarks/*.py; do echo "== $$name"; $(BIN)/python $$name --json || exit 1; done
 
 clean: ## Remove the virtual environment and everything that was generated

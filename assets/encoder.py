@@ -10,6 +10,7 @@ from typing import Any
 
 from assets.champions import fingerprint_of, take_over
 from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
@@ -50,17 +51,23 @@ def weights_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
     pool="gpu",
 )
 def gat_checkpoint(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, tracker: Tracker, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    settings: EncoderSettings,
+    platform: Platform,
+    tracker: Tracker,
+    progress: Progress,
 ) -> Summary:
     """A candidate persona encoder: an edge-aware GATv2 trained on links and, with images, ImageAlign.
 
     Registered in MLflow as challenger; `promotion_decision` says whether it becomes champion. A
     killed training resumes from its last checkpoint.
     """
-    from zipp_dagster.encoder.training import train
+    from zipp_dagster.encoder.together import TrainingTask, train_alone
+    from zipp_dagster.platform.compute import train_in_processes
     from zipp_dagster.platform.previews import curves
 
-    report = train(
+    task = TrainingTask(
         inputs["interaction_graph"].directory,
         inputs["link_split"].directory,
         inputs["subreddit_features"].directory,
@@ -68,8 +75,11 @@ def gat_checkpoint(
         settings,
         out.directory,
         out.scratch,
-        progress,
     )
+    if settings.train_workers == 1:
+        report = train_alone(task, progress)
+    else:
+        report = train_in_processes(task, platform.settings.compute, progress)
     tracker.log_history(report.history, step_key="epoch")
     shown = {k: v for k, v in report.__dict__.items() if k != "history"}
     names = [key for key in report.history[0] if key != "epoch"] if report.history else []
@@ -132,7 +142,7 @@ def embeddings_finite(draft: Draft, inputs: Inputs) -> CheckOutcome:
     checks=[embeddings_finite],
 )
 def user_embeddings(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: EncoderSettings, compute: FanOut, progress: Progress
 ) -> Summary:
     """All users as vectors of the champion encoder, with the attention on each of their communities.
 
@@ -148,6 +158,7 @@ def user_embeddings(
         out.scratch,
         settings,
         progress,
+        compute,
     )
     return Summary(rows=report.users, metadata=dict(report.__dict__))
 
@@ -194,7 +205,7 @@ def rankings_complete(draft: Draft, inputs: Inputs) -> CheckOutcome:
     checks=[rankings_complete],
 )
 def community_rankings(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: EncoderSettings, compute: FanOut, progress: Progress
 ) -> Summary:
     """Each user's communities ranked by attention and by the final dot product, the best of each.
 
@@ -208,8 +219,8 @@ def community_rankings(
         out.path("part-0.parquet"),
         kept=settings.rankings_kept,
         block_users=settings.inference_block_users,
-        threads=settings.inference_lanes,
         progress=progress,
+        fan_out=compute,
     )
     return Summary(rows=report.rows, metadata=dict(report.__dict__))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from zipp_dagster.fanout import FanOut, loaded, need_of_model
 from zipp_dagster.graph.config import GraphSettings
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
@@ -160,26 +163,33 @@ def subreddit_features(inputs: Inputs, out: Draft, settings: ImagingSettings) ->
     pool="gpu",
 )
 def image_embeddings(
-    inputs: Inputs, out: Draft, warehouse: Warehouse, settings: ImagingSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    warehouse: Warehouse,
+    settings: ImagingSettings,
+    compute: FanOut,
+    progress: Progress,
 ) -> Summary:
     """The visible image posts as unit vectors of the vision encoder; held-out posts are not in it.
 
     ImageAlign pulls a user's graph embedding towards those of the images that the user posted.
     """
     from zipp_dagster.imaging.encoders import load_vision_encoder
+    from zipp_dagster.imaging.pipelines import pick_device
     from zipp_dagster.imaging.post_embeddings import embed_posts
     from zipp_dagster.imaging.stored_models import stored_model
 
     stored = stored_model(inputs["vision_encoder"].directory)
-    encoder = load_vision_encoder(stored.model, stored.revision)
     with warehouse.connect() as connection:
         rows = embed_posts(
             connection,
             inputs["image_posts"].files(),
             inputs["media"].files(),
-            encoder,
+            partial(loaded, load_vision_encoder, stored.model, stored.revision),
             out.path("part-0.parquet"),
             progress=progress,
+            fan_out=compute,
+            need=need_of_model(pick_device(settings.device)),
         )
     return Summary(rows=rows)
 

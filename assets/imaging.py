@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zipp_dagster.fanout import FanOut, need_of_model
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
@@ -186,6 +188,7 @@ def generated_images(
     platform: Platform,
     settings: ImagingSettings,
     methods: MethodSettings,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     """The images of all methods, one seed a case for all of them.
@@ -199,9 +202,9 @@ def generated_images(
 
     import pyarrow.parquet as parquet
 
-    from zipp_dagster.imaging.generation import generate
+    from zipp_dagster.imaging.generation import Elsewhere, generate
     from zipp_dagster.imaging.image_files import ImageRequest
-    from zipp_dagster.imaging.pipelines import load_pipeline
+    from zipp_dagster.imaging.pipelines import load_pipeline, pick_device
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
     from zipp_dagster.platform.previews import contact_sheet
@@ -225,6 +228,13 @@ def generated_images(
         out.scratch,
         progress,
         existing=earlier,
+        elsewhere=Elsewhere(
+            compute,
+            partial(load_pipeline, stored.model, stored.revision, settings),
+            need_of_model(pick_device(settings.device)),
+        )
+        if compute.elsewhere
+        else None,
     )
     cases = inputs["benchmark_prompts"].table().select(["case_id", "user_id"]).to_pylist()
     owner = {row["case_id"]: row["user_id"] for row in cases}

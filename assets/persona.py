@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from zipp_dagster.fanout import FanOut, loaded
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
@@ -48,6 +51,7 @@ def persona_snippets(
     warehouse: Warehouse,
     settings: SnippetSettings,
     platform: Platform,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     """What people wrote, cleaned, scored and counted once: what evidence is chosen from.
@@ -66,10 +70,16 @@ def persona_snippets(
         holdout=inputs["benchmark_holdout"].files(),
     )
     model = platform.settings.persona.language_model
-    with warehouse.connect() as connection:
-        report = write_snippets(
-            connection, tables, settings, out.directory, load_tokenizer(model), progress
-        )
+    report = write_snippets(
+        warehouse.connect,
+        tables,
+        settings,
+        out.directory,
+        partial(load_tokenizer, model),
+        progress,
+        compute,
+        warehouse.need,
+    )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     return Summary(rows=report.snippets, metadata=numbers | {"tokenizer": tokenizer_name(model)})
 
@@ -88,6 +98,7 @@ def persona_evidence(
     warehouse: Warehouse,
     settings: PersonaSettings,
     floor: SnippetSettings,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     """What a persona may be made from: the best snippets of a user's top communities, in a budget.
@@ -102,11 +113,17 @@ def persona_evidence(
         rankings=inputs["community_rankings"].files(),
         subreddits=inputs["subreddits"].files(),
     )
-    tokenizer = load_tokenizer(settings.language_model)
-    with warehouse.connect() as connection:
-        report = collect_evidence(
-            connection, tables, settings, floor, out.directory, tokenizer, progress=progress
-        )
+    report = collect_evidence(
+        warehouse.connect,
+        tables,
+        settings,
+        floor,
+        out.directory,
+        partial(load_tokenizer, settings.language_model),
+        progress=progress,
+        fan_out=compute,
+        need=warehouse.need,
+    )
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     return Summary(rows=report.rows, metadata=numbers)
 
@@ -175,6 +192,7 @@ def personas(
     out: Draft,
     settings: PersonaSettings,
     platform: Platform,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     """Who somebody is, in a few sentences: demographics, interests, and tastes by subject.
@@ -182,24 +200,19 @@ def personas(
     Written by the language model of the settings from evidence alone, and by one that sees from the
     pictures that somebody posted; what a guard refuses is kept with the reason and never used.
     """
-    from zipp_dagster.persona.guards import load_guards
-    from zipp_dagster.persona.language_models import load_language_model
-    from zipp_dagster.persona.personas import build_personas
-    from zipp_dagster.persona.pictures import posted_pictures
+    from zipp_dagster.persona.loading import load_writer, need_of
+    from zipp_dagster.persona.personas import write_personas
 
     visible = inputs.available("image_posts") and inputs.available("media")
-    report = build_personas(
+    pictures = [inputs[name].files() if visible else [] for name in ("image_posts", "media")]
+    report = write_personas(
         inputs["persona_evidence"].files(),
-        load_language_model(settings.language_model, platform.home),
+        partial(loaded, load_writer, settings, platform.home, *pictures),
         settings,
         out.directory,
         progress,
-        load_guards(settings),
-        posted_pictures(
-            inputs["image_posts"].files(), inputs["media"].files(), settings.images_per_user
-        )
-        if visible
-        else None,
+        compute,
+        need_of(settings.language_model),
     )
     report.file.rename(out.path("part-0.parquet"))
     numbers = {k: v for k, v in report.__dict__.items() if k != "file"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from assets import sources
 from assets.reddit_checks import DUMP_CHECKS, TABLE_CHECKS, rejections_complete
+from zipp_dagster.fanout import FanOut, Need, own_errors
 from zipp_dagster.platform.artifacts import (
     CheckOutcome,
     Inputs,
@@ -121,13 +122,18 @@ def reddit_dumps(out: Draft, platform: Platform) -> Summary:
     version_by_content=True,
 )
 def comments(
-    inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    settings: RedditSettings,
+    compute: FanOut,
+    progress: Progress,
 ) -> Summary:
     """A month's comments with pseudonyms for names; deleted and erased ones are never stored.
 
     The evidence of personas and the links of the graph come from here.
     """
-    return _ingest("comments", inputs, out, platform, settings, progress)
+    return _ingest("comments", inputs, out, platform, settings, compute, progress)
 
 
 @artifact(
@@ -142,13 +148,18 @@ def comments(
     version_by_content=True,
 )
 def submissions(
-    inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
+    inputs: Inputs,
+    out: Draft,
+    platform: Platform,
+    settings: RedditSettings,
+    compute: FanOut,
+    progress: Progress,
 ) -> Summary:
     """A month's posts with pseudonyms for names; image posts are recognised by their links.
 
     Image posts become the benchmark's cases, people's past prompts, and the encoder's images.
     """
-    return _ingest("submissions", inputs, out, platform, settings, progress)
+    return _ingest("submissions", inputs, out, platform, settings, compute, progress)
 
 
 def _ingest(
@@ -157,25 +168,23 @@ def _ingest(
     out: Draft,
     platform: Platform,
     settings: RedditSettings,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     import json
     from pathlib import Path
 
-    from zipp_dagster.reddit.dumps import dump_file
-    from zipp_dagster.reddit.ingest import dump_to_parquet
-    from zipp_dagster.reddit.traces import mask_mentions
+    from zipp_dagster.reddit.read_month import DumpToRead, read_dump
 
     inventory = json.loads(inputs["reddit_dumps"].path("inventory.json").read_text())
     paths = [Path(entry["path"]) for entry in inventory if entry["kind"] == kind]
     if not paths:
         raise Skip(f"the dump folder holds no {kind} of {out.partition}")
     pseudonymizer, tombstones = sources.pseudonymizer(platform), sources.tombstones(platform)
-    dump = dump_file(paths[0])
-    report = dump_to_parquet(
-        dump, out.directory, pseudonymizer, tombstones, progress, bots=frozenset(settings.bots)
-    )
-    mask_mentions(out.directory, dump.kind, tombstones, pseudonymizer)
+    month = DumpToRead(paths[0], out.directory, pseudonymizer, tombstones, frozenset(settings.bots))
+    # One item: months run beside one another, each on the machine of a cluster that has room.
+    with own_errors():
+        [report] = compute.map_reporting(read_dump, [month], progress, need=Need(cpus=2))
     out.path("report.json").write_text(json.dumps(report.as_dict(), indent=1))
     numbers = {k: v for k, v in report.as_dict().items() if isinstance(v, int)}
     return Summary(

@@ -119,6 +119,7 @@ def measure(users: int, personas: int) -> dict[str, float]:
     """Figures of one size, in this process."""
     import duckdb
 
+    from zipp_dagster.fanout import given
     from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
     from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
     from zipp_dagster.persona.lexical import LexicalModel
@@ -138,7 +139,7 @@ def measure(users: int, personas: int) -> dict[str, float]:
         subreddits = [folder / "subreddits.parquet"]
         clock = Clock()
         snippets = write_snippets(
-            connection,
+            given(connection),
             SnippetInputs(sorted(folder.glob("comments-*.parquet")), subreddits),
             SnippetSettings(),
             folder / "snippets",
@@ -146,7 +147,7 @@ def measure(users: int, personas: int) -> dict[str, float]:
         first = clock.lap()
         inputs = EvidenceInputs(snippets.files, [folder / "rankings.parquet"], subreddits)
         report = collect_evidence(
-            connection, inputs, PersonaSettings(), SnippetSettings(), folder / "evidence"
+            given(connection), inputs, PersonaSettings(), SnippetSettings(), folder / "evidence"
         )
         second = clock.lap()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -167,7 +168,7 @@ def measure(users: int, personas: int) -> dict[str, float]:
                 .to_pylist()[:personas]
             )
             part = collect_evidence(
-                connection,
+                given(connection),
                 EvidenceInputs(some, inputs.rankings, subreddits),
                 PersonaSettings(), SnippetSettings(), folder / "part", users=low,
             )  # fmt: skip

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.fanout import given
 from zipp_dagster.platform.contracts import load_contract
 from zipp_dagster.platform.sql_models import SqlModel, input_rows, load_models, run_model
 from zipp_dagster.platform.warehouse import Warehouse
@@ -167,7 +168,7 @@ class Chain:
             if model.contract.ranges:
                 ranges = self.warehouse.ranges(input_rows(model, inputs))
             with self.warehouse.connect() as connection:
-                rows = run_model(model, inputs, empty, variables, connection, folder, ranges)
+                rows = run_model(model, inputs, empty, variables, given(connection), folder, ranges)
         self.rows[model.name] = self.rows.get(model.name, 0) + rows
         self.ranges[model.name] = max(self.ranges.get(model.name, 0), ranges)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dagster as dg
 
 from resources.settings import SettingsResource
-from zipp_dagster.platform.compute import Compute
+from zipp_dagster.fanout import FanOut
+from zipp_dagster.platform.compute import engine_of
 
 
-class ComputeResource(dg.ConfigurableResource[Compute]):
-    """Maps functions over items: local threads."""
+class ComputeResource(dg.ConfigurableResource[FanOut]):
+    """Maps functions over items: threads of this process, or a Ray cluster."""
 
     settings: SettingsResource
 
-    def get(self) -> Compute:
-        """The engine that the settings name."""
-        return Compute.from_settings(self.settings.get().compute)
+    def get(self) -> FanOut:
+        """The engine that the settings name, connected."""
+        return engine_of(self.settings.get().compute)

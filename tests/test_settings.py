@@ -37,8 +37,35 @@ def error_of(load, *arguments: object) -> str:
     return str(error.value)
 
 
-def test_both_profiles_are_packaged():
-    assert PROFILE_NAMES == ["paper", "sample"]
+def test_three_profiles_are_packaged():
+    assert PROFILE_NAMES == ["cluster", "paper", "sample"]
+
+
+def test_the_cluster_profile_is_the_paper_on_ray():
+    cluster, paper = load_settings("cluster"), load_settings("paper")
+    assert cluster.compute.engine == "ray" and paper.compute.engine == "local"
+    assert cluster.imaging.model == paper.imaging.model
+    assert cluster.imaging.device == "cuda"
+    assert cluster.zipbench == paper.zipbench
+
+
+def test_a_profile_that_extends_itself_is_an_error(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "{path}"\n')
+    with pytest.raises(SettingsError, match="mine.toml extends itself"):
+        load_settings(str(path))
+
+
+def test_the_engine_can_be_named_alone(environment):
+    with environment(ZIPP_COMPUTE="ray", ZIPP_COMPUTE__ADDRESS="head:6379"):
+        assert (load_settings().compute.engine, load_settings().compute.address) == (
+            "ray",
+            "head:6379",
+        )
+    with environment(ZIPP_COMPUTE='{"workers": 7}'):
+        assert load_settings().compute.workers == 7
+    with environment(ZIPP_COMPUTE="abacus"), pytest.raises(SettingsError, match="compute.engine"):
+        load_settings()
 
 
 @pytest.mark.parametrize("name", PROFILE_NAMES)
@@ -135,7 +162,7 @@ def test_values_that_do_not_fit_together_name_the_variables_that_set_them(enviro
 
 @pytest.mark.parametrize("name", ["nope", "/no/such/file.toml", "../sample"])
 def test_an_unknown_profile_lists_the_packaged_ones(name):
-    assert "neither a packaged profile (paper, sample) nor a .toml file" in error_of(
+    assert "neither a packaged profile (cluster, paper, sample) nor a .toml file" in error_of(
         load_settings, name
     )
 

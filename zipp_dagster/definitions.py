@@ -14,6 +14,7 @@ from assets.catalogue import catalogue
 from resources import default_resources
 from zipp_dagster.automation import automation
 from zipp_dagster.platform.dagster_assets import dagster_assets
+from zipp_dagster.platform.executors import executor_of
 from zipp_dagster.settings import settings
 
 
@@ -24,7 +25,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         dg.Definitions(
             assets=dagster_assets(entries),
             resources={**default_resources(), **(resource_overrides or {})},
-            executor=dg.in_process_executor,
+            executor=executor_of(settings().operation),
         ),
         automation(entries, settings().operation),
     )

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from zipp_dagster.encoder.config import EncoderSettings
@@ -42,11 +48,22 @@ from zipp_dagster.zipbench.config import (
 )
 
 PREFIX = "ZIPP_"
+EXTENDS = "extends"
+"""First line of a profile that is another profile with some values changed."""
 PROFILES = Path(__file__).parent / "profiles"
 
 
 class SettingsError(Exception):
     """A setting is unknown or out of range; the message says where it was set and what is allowed."""
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where `ZIPP_COMPUTE=ray` names the engine of that section."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if field_name == "compute" and not value.lstrip().startswith("{"):
+            return {"engine": value}
+        return super().decode_complex_value(field_name, field, value)
 
 
 class Settings(BaseSettings):
@@ -97,7 +114,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before the profile's file, which `load_settings` passes in."""
-        return (env_settings, init_settings)
+        return (_Environment(settings_cls), init_settings)
 
     def section(self, kind: type[Section]) -> Section:
         """The section of a given class."""
@@ -136,10 +153,7 @@ def load_settings(profile: str | None = None) -> Settings:
     """
     chosen = profile or os.environ.get(PREFIX + "PROFILE") or "sample"
     path = profile_path(chosen)
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"profile {chosen!r}: {path} cannot be read: {error}") from error
+    values = _profile_values(path, ())
     _check_names(path)
     values["profile"] = chosen
     try:
@@ -153,6 +167,28 @@ def load_settings(profile: str | None = None) -> Settings:
             f"environment variable {', '.join(_in_environment([field]))}: a list or section is "
             f"""written as JSON, such as {PREFIX}REDDIT__BOTS='["one", "two"]'"""
         ) from error
+
+
+def _profile_values(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """A profile's values over those of the profile that it `extends`, section by section."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"profile {path} cannot be read: {error}") from error
+    base = values.pop(EXTENDS, None)
+    if base is None:
+        return values
+    if path in extended_by:
+        raise SettingsError(f"profile {path} extends itself")
+    return _merged(_profile_values(profile_path(str(base)), (*extended_by, path)), values)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
 
 
 def profile_path(profile: str) -> Path:

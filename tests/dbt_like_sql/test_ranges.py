@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from tests.dbt_like_sql.conftest import VARIABLES, in_order
+from zipp_dagster.fanout import IN_LINE, FanOut
 from zipp_dagster.platform.contracts import load_contract, scan
 from zipp_dagster.platform.sql_models import run_model
 
@@ -25,7 +26,7 @@ RAW = ("comments", "submissions", "media")
 CONTRACTS = {name: load_contract(ROOT / f"assets/contracts/{name}.yml") for name in RAW}
 
 
-def materialise(folder: Path, ranges: int) -> dict[str, list[Path]]:
+def materialise(folder: Path, ranges: int, fan_out: FanOut = IN_LINE) -> dict[str, list[Path]]:
     """All models over the same events; those that can in so many ranges."""
     files: dict[str, list[Path]] = {"media": []}
     folder.mkdir()
@@ -39,8 +40,9 @@ def materialise(folder: Path, ranges: int) -> dict[str, list[Path]]:
         out.mkdir()
         inputs = {name: files[name] for name in model.inputs}
         parts = ranges if model.contract.ranges else 1
-        with duckdb.connect() as connection:
-            rows = run_model(model, inputs, CONTRACTS, VARIABLES, connection, out, parts)
+        rows = run_model(
+            model, inputs, CONTRACTS, VARIABLES, duckdb.connect, out, parts, fan_out=fan_out
+        )
         files[model.name] = sorted(out.glob("part-*.parquet"))
         assert len(files[model.name]) == parts
         counted = duckdb.sql(f"SELECT count(*) FROM {scan(files[model.name])}").fetchall()

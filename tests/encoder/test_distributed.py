@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from zipp_dagster.encoder.model_io import load_history, load_model
-from zipp_dagster.encoder.training import train
-
-RANK = """
-import sys
-from pathlib import Path
-import torch.distributed as dist
 from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.encoder.model_io import load_history, load_model
+from zipp_dagster.encoder.peers import Alone
+from zipp_dagster.encoder.together import TrainingTask, train_together
 from zipp_dagster.encoder.training import train
-
-rank, root, out = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=2)
-
-def average(module):
-    for parameter in module.parameters():
-        if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= 2
-
-for name in ("model", "scratch"):
-    (out / f"{name}{rank}").mkdir()
-settings = EncoderSettings(hidden=16, heads=2, users_per_batch=64, epochs=2, device="cpu")
-train(
-    root / "graph", root / "split", root / "features", None, settings, out / f"model{rank}",
-    out / f"scratch{rank}", rank=rank, world_size=2, sync=average,
-)
-"""
 
 
 @pytest.mark.slow
-def test_two_processes_that_average_their_gradients_end_in_one_model(data, tmp_path):
-    command = [sys.executable, "-c", RANK]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(data.root), str(tmp_path)], env=os.environ)
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    first, second = (load_model(tmp_path / f"model{rank}").tensors for rank in range(2))
-    for name, tensor in first.items():
-        assert (tensor == second[name]).all(), name
+def test_two_processes_train_one_model_that_another_run_gives_again(data, tmp_path):
+    settings = EncoderSettings(hidden=16, heads=2, users_per_batch=64, epochs=3, device="cpu")
+    found = []
+    for name in ("once", "again"):
+        out, scratch = tmp_path / name, tmp_path / f"scratch-{name}"
+        out.mkdir()
+        scratch.mkdir()
+        task = TrainingTask(*data.dirs, data.world.image_embeddings, settings, out, scratch)
+        report = train_together(task, 2)
+        assert report.epochs == 3 and not list(scratch.iterdir())
+        found.append({path.name: path.read_bytes() for path in sorted(out.iterdir())})
+    assert found[0] == found[1]
+
+
+class Recorder(Alone):
+    """Keeps the gradients of a step instead of handing them round."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size, self.batches = rank, size, 0
+
+    def average(self, module) -> None:
+        self.batches += 1
+
+
+def test_processes_share_out_the_users_of_a_batch_and_take_the_same_steps(data, settings, tmp_path):
+    steps, targets = [], []
+    for number, peers in enumerate((Recorder(0, 1), Recorder(0, 2), Recorder(1, 2))):
+        out, scratch = tmp_path / str(number), tmp_path / f"scratch{number}"
+        out.mkdir()
+        scratch.mkdir()
+        brief = settings.model_copy(update={"epochs": 2})
+        report = train(*data.dirs, None, brief, out, scratch, peers=peers)
+        steps.append(peers.batches)
+        targets.append(report.target_edges)
+        # Only the first of them writes the model.
+        assert bool(list(out.iterdir())) == (peers.rank == 0)
+    assert len(set(steps)) == 1
+    assert targets[1] + targets[2] == pytest.approx(targets[0], rel=0.05)
 
 
 def test_mixed_precision_trains_to_finite_weights(data, settings, tmp_path):

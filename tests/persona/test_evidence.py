@@ -9,6 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from zipp_dagster.fanout import given
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.persona.evidence import EvidenceInputs, EvidenceReport, collect_evidence
 from zipp_dagster.persona.snippets import SnippetInputs, SnippetReport, count_words, write_snippets
@@ -20,7 +21,9 @@ FLOOR = SnippetSettings(min_comments=2)
 def kept(tables: Any, out: Path, tokenizer: Any = None, **changes: Any) -> SnippetReport:
     inputs = SnippetInputs(tables.comments, tables.subreddits, tables.submissions, tables.holdout)
     floor = FLOOR.model_copy(update=changes)
-    return write_snippets(duckdb.connect(), inputs, floor, out / "snippets", tokenizer)
+    return write_snippets(
+        given(duckdb.connect()), inputs, floor, out / "snippets", lambda: tokenizer
+    )
 
 
 def collect(tables: Any, out: Path, **changes: Any) -> tuple[list[dict], EvidenceReport]:
@@ -29,12 +32,12 @@ def collect(tables: Any, out: Path, **changes: Any) -> tuple[list[dict], Evidenc
     snippets = kept(tables, out, tokenizer, **of_snippets)
     inputs = EvidenceInputs(snippets.files, tables.rankings, tables.subreddits)
     report = collect_evidence(
-        duckdb.connect(),
+        given(duckdb.connect()),
         inputs,
         SETTINGS.model_copy(update=changes),
         FLOOR.model_copy(update=of_snippets),
         out,
-        tokenizer,
+        lambda: tokenizer,
         users,
     )
     return [row for file in report.files for row in pq.read_table(file).to_pylist()], report

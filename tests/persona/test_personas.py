@@ -10,13 +10,9 @@ from zipp_dagster.persona.bundles import iter_bundles
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import Usage
 from zipp_dagster.persona.lexical import LexicalModel
-from zipp_dagster.persona.personas import (
-    build_personas,
-    parse_persona,
-    persona_conversation,
-    read_personas,
-)
+from zipp_dagster.persona.personas import build_personas, read_personas
 from zipp_dagster.persona.templates import load_template
+from zipp_dagster.persona.writer import parse_persona, persona_conversation
 
 SETTINGS = PersonaSettings(batch_users=2)
 TASTE = "I love watercolor foxes on a misty morning"

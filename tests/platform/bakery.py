@@ -7,9 +7,9 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Catalogue, Platform
-from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.tracking import Tracker
@@ -126,7 +126,7 @@ def everything(
     tracker: Tracker,
     warehouse: Warehouse,
     registry: Registry,
-    compute: Compute,
+    compute: FanOut,
     platform: Platform,
     progress: Progress,
     oven: OvenSettings,

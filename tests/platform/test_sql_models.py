@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from zipp_dagster.fanout import given
 from zipp_dagster.platform.contracts import Contract
 from zipp_dagster.platform.sql_models import (
     SqlModel,
@@ -74,7 +75,7 @@ def tables(tmp_path: Path) -> dict[str, list[Path]]:
 
 def result_of(model: SqlModel, inputs, out: Path, empty=None, **variables) -> list[tuple]:
     with duckdb.connect() as connection:
-        rows = run_model(model, inputs, empty or {}, variables, connection, out)
+        rows = run_model(model, inputs, empty or {}, variables, given(connection), out)
     found = duckdb.sql(f"SELECT * FROM '{out}/part-0.parquet'").fetchall()
     assert rows == len(found)
     return found
@@ -121,7 +122,7 @@ def test_in_ranges_each_part_is_one_run_over_its_share_of_the_inputs_with_the_ke
     pq.write_table(pa.table({"price": [1, 2]}), tmp_path / "s.parquet")
     inputs = {"visits": [tmp_path / "v.parquet"], "sales": [tmp_path / "s.parquet"]}
     with duckdb.connect() as connection:
-        rows = run_model(load_model(path), inputs, {}, {}, connection, tmp_path, ranges=4)
+        rows = run_model(load_model(path), inputs, {}, {}, given(connection), tmp_path, ranges=4)
     found = [pq.read_table(tmp_path / f"part-{n}.parquet").to_pylist() for n in range(4)]
     assert rows == 4
     assert found == [
@@ -159,7 +160,7 @@ def test_a_model_that_does_not_say_so_is_not_computed_in_ranges(model, tables, t
         duckdb.connect() as connection,
         pytest.raises(SqlModelError, match=r"totals\.yml does not say `ranges: <column>`"),
     ):
-        run_model(model(), tables, {}, {"least": 1}, connection, tmp_path, ranges=2)
+        run_model(model(), tables, {}, {"least": 1}, given(connection), tmp_path, ranges=2)
 
 
 def test_a_skipped_input_is_read_as_an_empty_table(model, tables, tmp_path):

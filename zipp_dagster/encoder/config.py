@@ -56,6 +56,13 @@ class EncoderSettings(Section):
         "fp32", description="bf16 turns on autocast; parameters stay fp32."
     )
     device: str = Field("auto", description="auto (CUDA where there is one), cpu, cuda or cuda:N.")
+    train_workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that train together, each on its share of a batch's users: on this "
+        "machine, or on the cluster of compute.engine=ray.",
+    )
     threads: int = Field(
         1,
         ge=1,

@@ -29,6 +29,8 @@ from zipp_dagster.graph.store import Block, InteractionGraph
 from zipp_dagster.progress import Progress, in_words, silent
 
 Sink = Callable[[Block, np.ndarray, np.ndarray], None]
+RunLanes = Callable[[int], list[OpenSoftmax]]
+"""The open softmaxes of all lanes of a pass, from processes that have the states before it."""
 
 
 class Interrupted(Exception):
@@ -137,8 +139,11 @@ class GraphInference:
         sink: Sink,
         progress: Progress = silent,
         checkpoints: InferenceProgress | None = None,
+        run_lanes: RunLanes | None = None,
     ) -> Float32[np.ndarray, "subreddits dim"]:
         """All passes; `sink(block, user embeddings [u, D], attention [e])` gets each block once.
+
+        With `run_lanes` the lanes run elsewhere, by `run_lane`, and the sink there.
 
         The sink is called from several threads, never for the same users twice. With checkpoints,
         a run goes on where the one before was killed, and ends in the same bytes; its sink then
@@ -157,11 +162,32 @@ class GraphInference:
 
         # A lane is a thread: threads of the matrix library would only wait for one another.
         with threadpool_limits(1, user_api="blas"):
-            self._passes(sink, advance, checkpoints)
+            self._passes(sink, advance, checkpoints, run_lanes)
         return self.subreddits()
 
+    def run_lane(
+        self, layer: int, lane: int, sink: Sink, progress: Progress, checkpoints: InferenceProgress
+    ) -> OpenSoftmax:
+        """One lane of a pass, for another process; `states` must be those before the pass.
+
+        Progress tells the lane's users.
+        """
+        first, last = self.ranges[lane]
+        done = [0]
+
+        def advance(users: int, *, now: bool = True) -> None:
+            done[0] += users
+            progress(done[0], last - first)
+
+        with threadpool_limits(1, user_api="blas"):
+            return _Pass(self, layer, sink, advance, checkpoints).lane(lane)
+
     def _passes(
-        self, sink: Sink, advance: Callable[..., None], checkpoints: InferenceProgress | None
+        self,
+        sink: Sink,
+        advance: Callable[..., None],
+        checkpoints: InferenceProgress | None,
+        run_lanes: RunLanes | None,
     ) -> None:
         for layer in range(self.layers):
             if checkpoints and (over := checkpoints.states(layer)) is not None:
@@ -170,7 +196,8 @@ class GraphInference:
                 continue
             work = _Pass(self, layer, sink, advance, checkpoints)
             state = self.states[layer].copy()
-            work.side.finish(state, kernels.merge_softmax(work.lanes()))
+            lanes = run_lanes(layer) if run_lanes else work.lanes()
+            work.side.finish(state, kernels.merge_softmax(lanes))
             self.states.append(state)
             if checkpoints and layer < self.layers - 1:
                 checkpoints.save_states(layer, state)

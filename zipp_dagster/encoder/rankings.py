@@ -12,10 +12,10 @@ ranking is complete down to `kept`, and the other rank of a row may be beyond it
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from jaxtyping import Float32
 
 from zipp_dagster.encoder import kernels
 from zipp_dagster.encoder.model_io import ModelError
+from zipp_dagster.fanout import IN_LINE, FanOut, own_errors
 from zipp_dagster.graph.store import Block, GraphError, InteractionGraph, load_array
 from zipp_dagster.progress import Progress, silent
 
@@ -68,12 +69,12 @@ def write_rankings(
     *,
     kept: int = 64,
     block_users: int = 50_000,
-    threads: int = 2,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
 ) -> RankingSummary:
     """Write community_rankings, block by block, in the order of user ids and communities.
 
-    The bytes do not depend on `threads`. The summary's `largest_attention_error` is the largest
+    Each block of users is an item of `fan_out`. The summary's `largest_attention_error` is the largest
     distance of a user's stored (float16) attention from a sum of 1, before it is normalised.
 
     Raises:
@@ -81,31 +82,18 @@ def write_rankings(
         ModelError: attention that does not sum to 1, within 1 %.
     """
     graph = InteractionGraph.open(graph_dir)
-    subreddits = np.load(embeddings_dir / "subreddit_embeddings.npy", allow_pickle=False)
-    if subreddits.ndim != 2 or len(subreddits) != graph.subreddits:
-        raise GraphError(
-            f"{embeddings_dir / 'subreddit_embeddings.npy'} is {list(subreddits.shape)}, the graph "
-            f"has {graph.subreddits} communities: materialise the embeddings again."
-        )
-    subreddits = interest_only(subreddits)
-    shape = (graph.users, subreddits.shape[1])
-    users = load_array(embeddings_dir / "user_embeddings.npy", (np.float16,), shape)
-    attention = load_array(embeddings_dir / "attention.npy", (np.float16,), (graph.edges,))
-    work = _Ranker(graph, users, subreddits, attention, kept)
+    opening = partial(_opened, graph_dir, embeddings_dir, kept)
+    with opening():
+        pass  # what is damaged is found before anything is written
     rows = same = 0
     error = 0.0
     # Without the Arrow schema in the file, every reader sees a plain string column.
     with (
+        own_errors(),
         pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer,
-        ThreadPoolExecutor(threads) as pool,
     ):
         writer.add_key_value_metadata({KEPT: str(kept).encode()})
-        ranges = iter(graph.blocks(block_users))
-        # A few blocks ahead of the writer, never all of them.
-        ahead = deque(pool.submit(work.block, *bounds) for bounds in islice(ranges, threads + 1))
-        while ahead:
-            ranked = ahead.popleft().result()
-            ahead.extend(pool.submit(work.block, *bounds) for bounds in islice(ranges, 1))
+        for ranked in fan_out.stream(opening, _Ranker.block, graph.blocks(block_users)):
             writer.write_batch(ranked.rows)
             rows += ranked.rows.num_rows
             same += ranked.same_first
@@ -118,6 +106,22 @@ def write_rankings(
         largest_attention_error=error,
         same_first=same / graph.users,
     )
+
+
+@contextmanager
+def _opened(graph_dir: Path, embeddings_dir: Path, kept: int) -> Iterator[_Ranker]:
+    graph = InteractionGraph.open(graph_dir)
+    subreddits = np.load(embeddings_dir / "subreddit_embeddings.npy", allow_pickle=False)
+    if subreddits.ndim != 2 or len(subreddits) != graph.subreddits:
+        raise GraphError(
+            f"{embeddings_dir / 'subreddit_embeddings.npy'} is {list(subreddits.shape)}, the graph "
+            f"has {graph.subreddits} communities: materialise the embeddings again."
+        )
+    subreddits = interest_only(subreddits)
+    shape = (graph.users, subreddits.shape[1])
+    users = load_array(embeddings_dir / "user_embeddings.npy", (np.float16,), shape)
+    attention = load_array(embeddings_dir / "attention.npy", (np.float16,), (graph.edges,))
+    yield _Ranker(graph, users, subreddits, attention, kept)
 
 
 def interest_only(
@@ -140,7 +144,7 @@ class _Ranked:
 
 
 class _Ranker:
-    """Ranks one block of users after another, in any thread."""
+    """Ranks one block of users after another, in any thread or process."""
 
     def __init__(
         self,
@@ -155,8 +159,9 @@ class _Ranker:
         self.rarity = np.log((1.0 + graph.users) / (1.0 + graph.subreddit_degree))
         self.names = pa.array(graph.subreddit_names, pa.string())
 
-    def block(self, start: int, stop: int) -> _Ranked:
-        """The kept rows of the users `start:stop`."""
+    def block(self, bounds: tuple[int, int]) -> _Ranked:
+        """The kept rows of a range of users."""
+        start, stop = bounds
         graph = self.graph
         block = graph.block(start, stop)
         dot = kernels.edge_slots(block.indptr)

@@ -4,8 +4,8 @@ What lives here: the loop. What does not: its parts (`training_setup`), architec
 losses, batches (`zipp_dagster.graph.sampling`) and the file format of checkpoints.
 
 Every draw depends on (seed, epoch, step), so a run that resumes from a checkpoint ends in the same
-bytes as one that was never killed. One code path for CPU and CUDA. The loop takes a rank and a
-world size: with more than one, `sync` must average the gradients (no process group is made here).
+bytes as one that was never killed. One code path for CPU and CUDA. Several processes may train
+together (`peers`): they share out each batch of users, and the first writes what is written.
 """
 # ruff: noqa: TID253  (torch is this module's subject)
 
@@ -27,12 +27,12 @@ from zipp_dagster.encoder.checkpoint import FILE, load_checkpoint, save_checkpoi
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
 from zipp_dagster.encoder.inputs import MessageTensors
 from zipp_dagster.encoder.model_io import save_model
+from zipp_dagster.encoder.peers import ALONE, Peers
 from zipp_dagster.encoder.training_setup import TrainingRun
 from zipp_dagster.progress import Progress, in_words, silent
 
 HistoryRow = dict[str, float]
 Log = Callable[[HistoryRow], None]
-Sync = Callable[[nn.Module], None]
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ def train(
     log: Log = no_log,
     *,
     architecture: Architecture = "gatv2",
-    rank: int = 0,
-    world_size: int = 1,
-    sync: Sync | None = None,
+    peers: Peers = ALONE,
 ) -> TrainingReport:
     """Train an encoder and write the best one by validation hits@k as a model directory.
 
@@ -108,9 +106,8 @@ def train(
         progress: told epochs.
         log: called with each row of the history, from the resumed step on.
         architecture: which encoder; rivals train here too, on the same terms.
-        rank: of this process among `world_size`.
-        world_size: processes that train together.
-        sync: averages the gradients over the processes.
+        peers: the processes that train together. All get the same directories; `users_per_batch`
+            users make a batch of all of them.
 
     Raises:
         GraphError: damaged inputs.
@@ -121,9 +118,16 @@ def train(
     try:
         with torch.random.fork_rng():
             run = TrainingRun(
-                graph_dir, split_dir, features_dir, visual, settings, architecture, rank, world_size
+                graph_dir,
+                split_dir,
+                features_dir,
+                visual,
+                settings,
+                architecture,
+                peers.rank,
+                peers.size,
             )
-            return _loop(run, out_dir, scratch_dir, progress, log, sync)
+            return _loop(run, out_dir, scratch_dir, progress, log, peers)
     finally:
         torch.set_num_threads(threads)
 
@@ -134,7 +138,7 @@ def _loop(
     scratch_dir: Path,
     progress: Progress,
     log: Log,
-    sync: Sync | None,
+    peers: Peers,
 ) -> TrainingReport:
     settings, batches = run.settings, run.sampler.batches
     total = settings.epochs * batches
@@ -153,23 +157,24 @@ def _loop(
     while state.step < total and not state.stopped:
         epoch = state.step // batches
         rate = learning_rate(state.step, total, settings)
-        targets += _step(run, optimizer, state, rate, sync)
+        targets += _step(run, optimizer, state, rate, peers)
         if state.step % batches == 0:
             if (epoch + 1) % settings.validation_every == 0 or state.step == total:
                 before = process_time()
-                best = _validate(run, state, rate, best, log)
+                best = _validate(run, state, rate, best, log, peers)
                 validating += process_time() - before
             left = (total - state.step) * (perf_counter() - began) / (state.step - first)
             note = f"epochs, best hits@{settings.validation_k} {max(state.best, 0.0):.3f}"
             progress(epoch + 1, settings.epochs, f"{note}, at most {in_words(left)} left")
-        if monotonic() - saved >= settings.checkpoint_seconds:
+        if peers.rank == 0 and monotonic() - saved >= settings.checkpoint_seconds:
             save_checkpoint(scratch_dir, fingerprint, asdict(state), run.module, optimizer, best)
             saved = monotonic()
     assert best is not None
     seconds, cpu = perf_counter() - began, process_time() - began_cpu
     names = run.graph.subreddit_names
-    save_model(out_dir, run.config, run.arrays(best), names, state.history)
-    (scratch_dir / FILE).unlink(missing_ok=True)
+    if peers.rank == 0:
+        save_model(out_dir, run.config, run.arrays(best), names, state.history)
+        (scratch_dir / FILE).unlink(missing_ok=True)
     return TrainingReport(
         architecture=run.config.architecture,
         parameters=sum(parameter.numel() for parameter in run.module.parameters()),
@@ -194,7 +199,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     state: LoopState,
     rate: float,
-    sync: Sync | None,
+    peers: Peers,
 ) -> int:
     """One optimizer step; returns the number of its targets."""
     settings, device = run.settings, run.device
@@ -241,8 +246,7 @@ def _step(
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    if sync:
-        sync(run.module)
+    peers.average(run.module)
     nn.utils.clip_grad_norm_(run.module.parameters(), settings.clip_norm)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -260,9 +264,10 @@ def _validate(
     rate: float,
     best: dict[str, Tensor] | None,
     log: Log,
+    peers: Peers,
 ) -> dict[str, Tensor] | None:
     """Add a history row; returns the best weights so far."""
-    hits, mrr = run.validation.scores()
+    hits, mrr = peers.agree(run.validation.scores() if peers.rank == 0 else (0.0, 0.0))
     row: HistoryRow = {
         "epoch": state.step // run.sampler.batches,
         "step": state.step,

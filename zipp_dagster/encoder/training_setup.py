@@ -47,7 +47,7 @@ class TrainingRun:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.settings = settings
+        self.settings, self.world_size = settings, world_size
         self.graph = InteractionGraph.open(graph_dir)
         self.split = LinkSplit.open(split_dir, self.graph)
         self.text = load_subreddit_text(features_dir, self.graph)
@@ -75,7 +75,7 @@ class TrainingRun:
         self.sampler = UserBlockSampler(
             self.graph,
             self.allowed,
-            users_per_batch=settings.users_per_batch,
+            users_per_batch=max(1, settings.users_per_batch // world_size),
             max_edges=settings.max_edges,
             target_share=settings.target_share,
             seed=settings.seed,
@@ -108,6 +108,7 @@ class TrainingRun:
         """Changes with settings, data and schedule: what a checkpoint must agree with."""
         digest = hashlib.sha256()
         record = {"config": asdict(self.config), "steps": steps}
+        record |= {"processes": self.world_size} if self.world_size > 1 else {}
         digest.update(json.dumps(record, sort_keys=True).encode())
         arrays = [self.graph.indptr, self.graph.subreddit, self.split.roles, self.text]
         if self.images:

@@ -13,14 +13,16 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from zipp_dagster.fanout import FanOut, Need, own_errors
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.guidance import GuidanceRest
 from zipp_dagster.imaging.image_files import (
@@ -120,12 +122,14 @@ def generate(
     scratch: Path,
     progress: Progress = silent,
     existing: Sequence[Path] = (),
+    elsewhere: Elsewhere | None = None,
 ) -> GenerationSummary:
     """Draws what is missing and writes `part-METHOD-NNNNN.parquet` (schema `TABLE`) to `out_dir`.
 
     `existing` are earlier Parquet files with `request_key` and `image`: their images are reused.
     `scratch` outlives a killed run; images found there are not drawn again. Delete it once the
-    output is published.
+    output is published. With `elsewhere`, other processes draw, each with a pipeline of its own;
+    `loaded` then only says which model it is.
     """
     started = time.perf_counter()
     keys = [request_key(loaded.version, r.prompt, r.seed, settings) for r in requests]
@@ -138,7 +142,7 @@ def generate(
     places.update(reusable)
     missing = [(key, request) for key, request in distinct.items() if key not in places]
     # Similar lengths need no sorting (captions are padded), so the order is that of the requests.
-    for files in _draw_missing(missing, loaded, settings, scratch, progress):
+    for files in _draw_missing(missing, loaded, settings, scratch, progress, elsewhere):
         places.update(files)
     cut = {r.prompt: is_truncated(loaded.pipeline, r.prompt) for r in distinct.values()}
     return GenerationSummary(
@@ -159,40 +163,83 @@ def _draw_missing(
     settings: ImagingSettings,
     scratch: Path,
     progress: Progress,
+    elsewhere: Elsewhere | None,
 ) -> Iterator[dict[str, Path]]:
     """Draws batch by batch; each finished batch is a file of its own in the scratch directory."""
     size = settings.batch_size
     batches = [missing[at : at + size] for at in range(0, len(missing), size)]
-    fits = _Fits(size)
-
-    def work(lane: LoadedPipeline, batch: Sequence[tuple[str, ImageRequest]]) -> dict[str, Path]:
-        places: dict[str, Path] = {}
-        while len(places) < len(batch):
-            part = batch[len(places) : len(places) + fits.images]
-            prompts, seeds = [r.prompt for _, r in part], [r.seed for _, r in part]
-            try:
-                images = draw(lane, prompts, seeds, settings)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                fits.less_than(len(part), error)
-                continue
-            pictures = {
-                key: encode_png(pixels, _provenance(lane, request, key, settings))
-                for pixels, (key, request) in zip(images, part, strict=True)
-            }
-            places.update(dict.fromkeys(pictures, save_batch(pictures, scratch)))
-        return places
-
+    results: Iterator[dict[str, Path]]
+    if elsewhere is not None:
+        items = ((tuple(batch), settings, scratch) for batch in batches)
+        opening = partial(_opened, elsewhere.load, size)
+        results = elsewhere.fan_out.stream(opening, draw_elsewhere, items, need=elsewhere.need)
+    else:
+        fits = Fits(size)
+        results = in_lanes(
+            loaded,
+            lane_count(loaded, settings),
+            batches,
+            lambda lane, batch: draw_batch(lane, fits, batch, settings, scratch),
+        )
     done = 0
-    for places in in_lanes(loaded, lane_count(loaded, settings), batches, work):
-        done += len(places)
-        progress(done, len(missing), "images")
-        yield places
+    with own_errors():
+        for places in results:
+            done += len(places)
+            progress(done, len(missing), "images")
+            yield places
+
+
+Batch = Sequence[tuple[str, ImageRequest]]
+"""Requests with their keys."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An engine whose processes load the pipeline themselves, and what one keeps busy there."""
+
+    fan_out: FanOut
+    load: Callable[[], LoadedPipeline]
+    need: Need
+
+
+@contextlib.contextmanager
+def _opened(load: Callable[[], LoadedPipeline], size: int) -> Iterator[tuple[LoadedPipeline, Fits]]:
+    yield load(), Fits(size)
+
+
+def draw_elsewhere(
+    state: tuple[LoadedPipeline, Fits], item: tuple[Batch, ImagingSettings, Path]
+) -> dict[str, Path]:
+    """`draw_batch` as a mapped function."""
+    (lane, fits), (batch, settings, scratch) = state, item
+    return draw_batch(lane, fits, batch, settings, scratch)
+
+
+def draw_batch(
+    lane: LoadedPipeline, fits: Fits, batch: Batch, settings: ImagingSettings, scratch: Path
+) -> dict[str, Path]:
+    """Draws a batch, in parts where it does not fit; returns the file of each key."""
+    places: dict[str, Path] = {}
+    while len(places) < len(batch):
+        part = batch[len(places) : len(places) + fits.images]
+        prompts, seeds = [r.prompt for _, r in part], [r.seed for _, r in part]
+        try:
+            images = draw(lane, prompts, seeds, settings)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            fits.less_than(len(part), error)
+            continue
+        pictures = {
+            key: encode_png(pixels, _provenance(lane, request, key, settings))
+            for pixels, (key, request) in zip(images, part, strict=True)
+        }
+        places.update(dict.fromkeys(pictures, save_batch(pictures, scratch)))
+    return places
 
 
 @dataclass
-class _Fits:
+class Fits:
     """How many images fit into memory at once, as far as is known."""
 
     images: int

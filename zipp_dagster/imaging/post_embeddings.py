@@ -6,7 +6,9 @@ encoder (`encoders`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, own_errors
 from zipp_dagster.progress import Progress, silent
 
 BATCH_IMAGES = 512
@@ -43,10 +46,12 @@ def embed_posts(
     connection: duckdb.DuckDBPyConnection,
     post_files: Sequence[Path],
     media_files: Sequence[Path],
-    encoder: ImageEmbedder,
+    opening: Callable[[], AbstractContextManager[ImageEmbedder]],
     out_file: Path,
     *,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
 ) -> int:
     """Embed the picture of every post that has one; return the rows written, ordered by post.
 
@@ -54,9 +59,11 @@ def embed_posts(
         connection: an open DuckDB connection.
         post_files: Parquet files of `image_posts`.
         media_files: Parquet files of `media`.
-        encoder: of any width; rows are float32.
+        opening: loads an encoder of any width; rows are float32.
         out_file: the Parquet file to write.
         progress: told images.
+        fan_out: batches of images are its items.
+        need: what an encoder keeps busy.
 
     Raises:
         ValueError: an embedding is not finite.
@@ -73,10 +80,19 @@ def embed_posts(
         files,
     ).to_arrow_reader(BATCH_IMAGES)
     rows = 0
-    with pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer:
+    waiting: deque[pa.RecordBatch] = deque()
+
+    def images() -> Iterator[list[bytes]]:
         for batch in reader:
-            images = [bytes(value) for value in batch["image"].to_pylist()]
-            vectors = np.asarray(encoder.embed_images(images), dtype=np.float32)
+            waiting.append(batch.drop_columns(["image"]))
+            yield [bytes(value) for value in batch["image"].to_pylist()]
+
+    with (
+        own_errors(),
+        pq.ParquetWriter(out_file, SCHEMA, compression="zstd", store_schema=False) as writer,
+    ):
+        for vectors in fan_out.stream(opening, embed_batch, images(), need=need):
+            batch = waiting.popleft()
             if not np.isfinite(vectors).all():
                 bad = batch["post_id"][int(np.argmax(~np.isfinite(vectors).all(axis=1)))]
                 raise ValueError(f"the embedding of post {bad}'s image is not finite")
@@ -86,6 +102,13 @@ def embed_posts(
             rows += batch.num_rows
             progress(rows, total, "images")
     return rows
+
+
+def embed_batch(
+    encoder: ImageEmbedder, images: Sequence[bytes]
+) -> Float32[np.ndarray, "images dim"]:
+    """One batch, one row an image."""
+    return np.asarray(encoder.embed_images(images), dtype=np.float32)
 
 
 def average_by_user(

@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 import duckdb
 import pyarrow as pa
 
+from zipp_dagster.fanout import given
 from zipp_dagster.persona.config import PersonaSettings, Ranking, SnippetSettings
 from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
 from zipp_dagster.persona.language_models import LanguageModel
@@ -98,7 +99,7 @@ def ablation_table(
             }
         )
         folder = scratch / str(number)
-        report = collect_evidence(connection, inputs, chosen, floor, folder, users=users)
+        report = collect_evidence(given(connection), inputs, chosen, floor, folder, users=users)
         built = build_personas(report.files, model, chosen, folder)
         usable = {user: persona for user, (_, persona) in read_personas([built.file]).items()}
         found[variant] = {user: usable.get(user, Persona(summary="")) for user in users}

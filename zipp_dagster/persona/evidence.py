@@ -8,8 +8,10 @@ evidence is in `personas.py`; the SQL is in `evidence_sql.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +19,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, own_errors
 from zipp_dagster.persona import evidence_sql as sql
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.persona.snippets import (
-    Tokenizer,
+    Opening,
+    TokenizerLoader,
     exclude_communities,
     existing,
     token_counter,
+    words_and_marks,
 )
 from zipp_dagster.progress import Progress, silent
 
@@ -63,59 +68,51 @@ class EvidenceInputs:
 
 
 def collect_evidence(
-    connection: duckdb.DuckDBPyConnection,
+    opening: Opening,
     inputs: EvidenceInputs,
     settings: PersonaSettings,
     floor: SnippetSettings,
     out_dir: Path,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: TokenizerLoader = words_and_marks,
     users: Collection[int] | None = None,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
 ) -> EvidenceReport:
     """Writes the persona_evidence table, ordered by user, community rank and snippet rank.
 
-    One file for each snippet file, under `out_dir`. `tokenizer` counts the names of communities and
-    must be the one that counted the snippets. With `users`, only their evidence. Source: paper
-    section on evidence extraction; sharing by softmax of dot products, the snippet score and the
-    second round are ours.
+    `opening` gives a DuckDB connection. One file for each snippet file, under `out_dir`; each is an
+    item of `fan_out`. `tokenizer` loads what counts the names of communities, which must be what
+    counted the snippets. With `users`, only their evidence. Source: paper section on evidence
+    extraction; sharing by softmax of dot products, the snippet score and the second round are ours.
     """
     for name in ("snippets", "rankings", "subreddits"):
         if not getattr(inputs, name):
             raise ValueError(f"persona evidence needs files of {name}: materialise it first")
     out_dir.mkdir(parents=True, exist_ok=True)
     snippets, rankings = existing(inputs.snippets), existing(inputs.rankings)
-    exclude_communities(connection, inputs.subreddits, floor)
-    if users is not None:
-        connection.register(
-            "zipp_users", pa.table({"user_id": pa.array(sorted(users), pa.uint64())})
-        )
-        connection.execute("create or replace temp table zipp_only as select * from zipp_users")
-        connection.unregister("zipp_users")
-    with token_counter(connection, tokenizer):
-        connection.execute(sql.name_tokens(rankings))
-    files: list[Path] = []
+    source = _Source(
+        opening,
+        inputs.subreddits,
+        tuple(rankings),
+        settings,
+        floor,
+        tokenizer,
+        None if users is None else tuple(sorted(users)),
+    )
+    items = [
+        (source, file, out_dir / f"part-{number:05d}.parquet")
+        for number, file in enumerate(snippets)
+    ]
     totals: list[np.ndarray] = []
     people = 0
-    for number, file in enumerate(snippets):
-        connection.execute(sql.people(file, users is not None))
-        row = connection.execute(
-            "select count(*), min(user_id), max(user_id) from zipp_people"
-        ).fetchone()
-        assert row is not None
-        people += row[0]
-        low, high = row[1] or 0, row[2] or 0
-        connection.execute(
-            sql.ranked_communities(rankings, settings, _WEIGHTS[settings.ranking], low, high)
-        )
-        connection.execute(sql.chosen_snippets(file, settings))
-        path = out_dir / f"part-{number:05d}.parquet"
-        connection.execute(sql.copy_evidence(str(path)))
-        columns = connection.execute(sql.totals()).fetchnumpy()
-        totals.append(np.stack([columns[name] for name in ("n", "snippets", "tokens")]))
-        files.append(path)
-        progress(number + 1, len(snippets), "user ranges")
-    for name in ("evidence", "communities", "excluded", "people", "names", "only"):
-        connection.execute(f"drop table if exists zipp_{name}")
+    with own_errors():
+        parts = fan_out.stream(partial(_opened, source), choose, items, need=need)
+        for number, (of_file, chosen) in enumerate(parts, 1):
+            people += of_file
+            totals.append(chosen)
+            progress(number, len(items), "user ranges")
+    files = [path for _, _, path in items]
     found = np.concatenate(totals, axis=1) if totals else np.zeros((3, 0))
     return EvidenceReport(
         files=tuple(files),
@@ -128,3 +125,58 @@ def collect_evidence(
         ranking=settings.ranking,
         token_budget=settings.token_budget,
     )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What all files of snippets have in common."""
+
+    opening: Opening
+    subreddits: Sequence[Path]
+    rankings: Sequence[str]
+    settings: PersonaSettings
+    floor: SnippetSettings
+    tokenizer: TokenizerLoader
+    users: tuple[int, ...] | None
+
+
+@contextmanager
+def _opened(source: _Source) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the small tables that every file is read with."""
+    with source.opening() as connection:
+        exclude_communities(connection, source.subreddits, source.floor)
+        if source.users is not None:
+            wanted = pa.table({"user_id": pa.array(source.users, pa.uint64())})
+            connection.register("zipp_users", wanted)
+            connection.execute("create or replace temp table zipp_only as select * from zipp_users")
+            connection.unregister("zipp_users")
+        with token_counter(connection, source.tokenizer()):
+            connection.execute(sql.name_tokens(source.rankings))
+        try:
+            yield connection
+        finally:
+            for name in ("evidence", "communities", "excluded", "people", "names", "only"):
+                connection.execute(f"drop table if exists zipp_{name}")
+
+
+def choose(
+    connection: duckdb.DuckDBPyConnection, item: tuple[_Source, str, Path]
+) -> tuple[int, np.ndarray]:
+    """Writes the evidence of one file of snippets; returns its people, and the totals of each user.
+
+    Totals are [3, users]: rows, snippets, tokens.
+    """
+    source, file, out_file = item
+    settings = source.settings
+    connection.execute(sql.people(file, source.users is not None))
+    row = connection.execute(
+        "select count(*), min(user_id), max(user_id) from zipp_people"
+    ).fetchone()
+    assert row is not None
+    low, high = row[1] or 0, row[2] or 0
+    weights = _WEIGHTS[settings.ranking]
+    connection.execute(sql.ranked_communities(source.rankings, settings, weights, low, high))
+    connection.execute(sql.chosen_snippets(file, settings))
+    connection.execute(sql.copy_evidence(str(out_file)))
+    columns = connection.execute(sql.totals()).fetchnumpy()
+    return row[0], np.stack([columns[name] for name in ("n", "snippets", "tokens")])

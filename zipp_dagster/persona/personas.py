@@ -6,26 +6,24 @@ reason, without its text, and is used by nobody: nothing is dropped silently.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, given, own_errors
 from zipp_dagster.persona import guards
-from zipp_dagster.persona.bundles import EvidenceBundle, community_id, iter_bundles
+from zipp_dagster.persona.bundles import EvidenceBundle, iter_bundles
 from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.contexts import all_contexts
-from zipp_dagster.persona.injection import defuse
-from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
-from zipp_dagster.persona.lexical_persona import PersonaTask
-from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
-from zipp_dagster.persona.templates import PromptTemplate, load_template
+from zipp_dagster.persona.language_models import LanguageModel, Usage
+from zipp_dagster.persona.schema import Persona
+from zipp_dagster.persona.templates import load_template
+from zipp_dagster.persona.writer import PersonaWriter, PicturesOf
 from zipp_dagster.progress import Progress, silent
 
 PERSONAS_SCHEMA: Final = pa.schema(
@@ -77,51 +75,56 @@ def build_personas(
     `pictures`. Source: paper section on verbalisation;
     guards and quarantine are ours.
     """
+    writer = PersonaWriter(model, settings, tuple(extra_guards), pictures)
+    return write_personas(evidence_files, given(writer), settings, out_dir, progress)
+
+
+def write_personas(
+    evidence_files: Sequence[Path],
+    opening: Callable[[], AbstractContextManager[PersonaWriter]],
+    settings: PersonaSettings,
+    out_dir: Path,
+    progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
+) -> PersonaReport:
+    """As `build_personas`, with a writer that is opened where it works.
+
+    Batches of people are the items of `fan_out`: their evidence goes there, their rows come back.
+    """
     template = load_template(settings.template)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "personas.parquet"
     total = _count_users(evidence_files)
     reasons: Counter[str] = Counter()
     known: Counter[str] = Counter()
-    users = quarantined = retried = with_tastes = tokens = shown = unparsed = 0
-    pictures = pictures if getattr(model, "sees", False) else None
-    with pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as writer:
-        for batch in _batches(iter_bundles(evidence_files), settings.batch_users):
-            seen = pictures([bundle.user_id for bundle in batch]) if pictures else {}
-            asked = [(bundle, seen.get(bundle.user_id, {})) for bundle in batch]
-            drafts, again = _ask(asked, model, template)
-            retried += again
-            rows = []
-            for (bundle, images), draft in zip(asked, drafts, strict=True):
-                ids = bundle.ids() | images.keys()
-                row, persona, why = _row(
-                    bundle, ids, draft, model, template, settings, extra_guards
-                )
-                rows.append(row)
-                shown += len(images)
-                unparsed += isinstance(draft, str)
-                reasons.update(_kind(reason) for reason in why)
-                quarantined += bool(why)
-                tokens += bundle.tokens
-                if persona is not None and not why:
-                    with_tastes += bool(persona.preferences)
-                    known.update(name for name, d in persona.demographics.items() if d.known)
-            writer.write_table(pa.Table.from_pylist(rows, schema=PERSONAS_SCHEMA))
-            users += len(batch)
-            progress(users, total, "personas")
+    counts: Counter[str] = Counter()
+    usage: Counter[str] = Counter()
+    model = ""
+    batches = _batches(iter_bundles(evidence_files), settings.batch_users)
+    with own_errors(), pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as file:
+        for written in fan_out.stream(opening, PersonaWriter.write, batches, need=need):
+            file.write_table(pa.Table.from_pylist(written.rows, schema=PERSONAS_SCHEMA))
+            model = written.model
+            reasons.update(written.reasons)
+            known.update(written.known)
+            counts.update(written.counts)
+            usage.update(written.usage)
+            progress(counts["users"], total, "personas")
+    users = counts["users"]
     return PersonaReport(
         file=path,
         users=users,
-        quarantined=quarantined,
+        quarantined=counts["quarantined"],
         reasons=dict(sorted(reasons.items())),
-        retried=retried,
-        with_tastes=with_tastes,
-        model=model.name,
+        retried=counts["retried"],
+        with_tastes=counts["with_tastes"],
+        model=model,
         template=template.version,
-        tokens=tokens,
-        parse_rate=1 - unparsed / users if users else 1.0,
-        pictures=shown,
-        usage=dict(model.usage.__dict__),
+        tokens=counts["tokens"],
+        parse_rate=1 - counts["unparsed"] / users if users else 1.0,
+        pictures=counts["pictures"],
+        usage={name: usage[name] for name in Usage().__dict__},
         demographics_known=dict(sorted(known.items())),
     )
 
@@ -136,118 +139,6 @@ def read_personas(files: Sequence[Path]) -> dict[int, tuple[str, Persona]]:
         )
         if reason is None
     }
-
-
-PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
-"""Users to the encoded pictures that they posted, by the id that a claim cites."""
-
-
-def persona_conversation(
-    bundle: EvidenceBundle,
-    template: PromptTemplate | None,
-    pictures: Mapping[str, bytes] | None = None,
-) -> tuple[Message, ...]:
-    """The messages that ask for one persona: rules, then evidence as JSON lines, never as prose.
-
-    Without a template the task alone, for a model that reads no prose.
-    """
-    if template is None:
-        return (Message("user", "", PersonaTask(bundle)),)
-    lines = [
-        json.dumps({"id": community_id(name), "community": name, "share": round(share, 3)})
-        for name, share in bundle.communities
-    ]
-    lines += [
-        json.dumps(
-            {"id": s.id, "community": s.community, "text": defuse(s.text)}, ensure_ascii=False
-        )
-        for s in bundle.snippets
-    ]
-    lines += [
-        json.dumps({"id": name, "picture": number, "posted_by": "the person"})
-        for number, name in enumerate(pictures or (), 1)
-    ]
-    system = template.render(
-        "system",
-        {"contexts": ", ".join(all_contexts()), "schema": schema_text()},
-    )
-    user = template.render("user", {"evidence": "\n".join(lines)})
-    images = tuple((pictures or {}).values())
-    return (Message("system", system), Message("user", user, PersonaTask(bundle), images))
-
-
-def parse_persona(answer: str) -> Persona:
-    """The persona in a model's answer. Raises ValueError with a reason that quotes no text."""
-    try:
-        return Persona.model_validate_json(answer)
-    except ValidationError:
-        pass  # more than one JSON object, or another object: the slower way says what
-    try:
-        return Persona.model_validate(parse_json(answer))
-    except ValidationError as error:
-        places = sorted({".".join(str(p) for p in e["loc"][:1]) for e in error.errors()})
-        raise ValueError(f"does not fit the schema at {', '.join(places[:5])}") from error
-
-
-def _ask(
-    asked: Sequence[tuple[EvidenceBundle, Mapping[str, bytes]]],
-    model: LanguageModel,
-    template: PromptTemplate,
-) -> tuple[list[Persona | str], int]:
-    """A persona a bundle, or the reason why there is none; and how many were asked for twice."""
-    rendered = template if getattr(model, "reads_prose", True) else None
-    conversations = [persona_conversation(bundle, rendered, seen) for bundle, seen in asked]
-    drafts = [_parsed(answer) for answer in model.generate(conversations, persona_schema())]
-    failed = [i for i, draft in enumerate(drafts) if isinstance(draft, str)]
-    if failed:
-        reminder = Message("user", "Answer with one valid JSON object by the schema, nothing else.")
-        second: list[Conversation] = [(*conversations[i], reminder) for i in failed]
-        for i, answer in zip(failed, model.generate(second, persona_schema()), strict=True):
-            drafts[i] = _parsed(answer)
-    return drafts, len(failed)
-
-
-def _parsed(answer: str) -> Persona | str:
-    try:
-        return parse_persona(answer)
-    except ValueError as error:
-        return f"unparseable answer: {error}"
-
-
-def _row(
-    bundle: EvidenceBundle,
-    ids: frozenset[str],
-    draft: Persona | str,
-    model: LanguageModel,
-    template: PromptTemplate,
-    settings: PersonaSettings,
-    extra_guards: Sequence[guards.TextGuard],
-) -> tuple[dict[str, Any], Persona | None, list[str]]:
-    if isinstance(draft, str):
-        persona, why = None, [draft]
-    else:
-        persona = draft
-        texts = [snippet.text for snippet in bundle.snippets]
-        why = guards.problems(persona, ids, texts, settings, extra_guards)
-    profile = persona.to_json() if persona else "{}"
-    row = {
-        "user_id": bundle.user_id,
-        "persona_id": content_id(profile) if persona else "",
-        # What is quarantined may hold an identity: the reason stays, the text does not.
-        "summary": persona.summary if persona and not why else "",
-        "profile": profile if persona and not why else "{}",
-        "model": model.name,
-        "template": template.version,
-        "evidence_tokens": bundle.tokens,
-        "quarantined": "; ".join(why) or None,
-    }
-    return row, persona, why
-
-
-def _kind(reason: str) -> str:
-    """A reason without its numbers, for counting."""
-    kind = reason.split(":")[0]
-    return " ".join(word for word in kind.split() if not word.isdigit())
 
 
 def _count_users(files: Sequence[Path]) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zipp_dagster.persona.personas import PicturesOf
+from zipp_dagster.persona.writer import PicturesOf
 
 
 def posted_pictures(

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb.func import PythonUDFType
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, own_errors
 from zipp_dagster.persona import snippets_sql as sql
 from zipp_dagster.persona import text_scan
 from zipp_dagster.persona.config import SnippetSettings
@@ -31,6 +33,16 @@ from zipp_dagster.progress import Progress, silent
 
 Tokenizer = Callable[[Sequence[str]], Sequence[int]]
 """Texts to their token counts, by the tokenizer of the model that will read them."""
+
+TokenizerLoader = Callable[[], Tokenizer | None]
+"""Loads a tokenizer where it is used, which may be another process; None counts words and marks."""
+
+Opening = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+
+
+def words_and_marks() -> None:
+    """No tokenizer: words and marks are counted."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -57,18 +69,21 @@ class SnippetInputs:
 
 
 def write_snippets(
-    connection: duckdb.DuckDBPyConnection,
+    opening: Opening,
     inputs: SnippetInputs,
     settings: SnippetSettings,
     out_dir: Path,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: TokenizerLoader = words_and_marks,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
 ) -> SnippetReport:
     """Writes the persona_snippets table, one file a user range, ordered by user.
 
-    `tokenizer` counts the tokens of each kept snippet; without one, words and marks are counted in
-    SQL. Where there is more than one range, the sources are first split by range into a temporary
-    folder beside the output, so that each row of them is read once however many ranges there are.
+    `opening` gives a DuckDB connection; each range is an item of `fan_out`. `tokenizer` loads what
+    counts the tokens of each kept snippet; without one, words and marks are counted in SQL. Where
+    there is more than one range, the sources are first split by range into a temporary folder beside
+    the output, so that each row of them is read once however many ranges there are.
     """
     for name in ("comments", "subreddits"):
         if not getattr(inputs, name):
@@ -77,46 +92,91 @@ def write_snippets(
     # A dot keeps the folder out of every listing of a version's files.
     scratch = out_dir / ".ranges"
     bits = _range_bits(inputs, settings)
+    source = _Source(opening, inputs, settings, tokenizer, bits, scratch)
     files: list[Path] = []
-    people = users = snippets = tokens = 0
+    excluded = people = users = snippets = tokens = 0
+    try:
+        if bits:
+            _split(source)
+        ranges = [n for n in range(2**bits) if not bits or source.folder(n).is_dir()]
+        items = [(source, n, out_dir / f"part-{n:05d}.parquet") for n in ranges]
+        with own_errors():
+            parts = fan_out.stream(partial(_opened, source), select_range, items, need=need)
+            for (_, number, path), part in zip(items, parts):
+                excluded = part[0]
+                people, users = people + part[1], users + part[2]
+                snippets, tokens = snippets + part[3], tokens + part[4]
+                files.append(path)
+                shutil.rmtree(source.folder(number), ignore_errors=True)
+                progress(number + 1, 2**bits, "user ranges")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return SnippetReport(tuple(files), users, snippets, tokens, people - users, excluded, 2**bits)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What all user ranges have in common; `bits` of the user id say which range."""
+
+    opening: Opening
+    inputs: SnippetInputs
+    settings: SnippetSettings
+    tokenizer: TokenizerLoader
+    bits: int
+    scratch: Path
+
+    def folder(self, user_range: int) -> Path:
+        """Where the rows of a range are, if there is more than one."""
+        return self.scratch / f"user_range={user_range}"
+
+
+@contextmanager
+def _opened(source: _Source) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the functions and small tables that every range is read with."""
     with (
-        token_counter(connection, tokenizer),
+        source.opening() as connection,
+        token_counter(connection, source.tokenizer()),
         _function(connection, sql.MARKS, text_scan.find_marks),
     ):
-        excluded = _prepare(connection, inputs, settings)
+        if source.bits:
+            connection.execute("set preserve_insertion_order = false")
+        _prepare(connection, source.inputs, source.settings)
         try:
-            if bits:
-                connection.execute("set preserve_insertion_order = false")
-                # Rows held back for each range: half a million by default, whatever their size.
-                connection.execute("set partitioned_write_flush_threshold = 100000")
-                connection.execute(f"set partitioned_write_max_open_files = {2 ** (bits + 1)}")
-                connection.execute(sql.partition_sources(str(scratch), bits))
-            for user_range in range(2**bits):
-                path = out_dir / f"part-{user_range:05d}.parquet"
-                if not bits:
-                    connection.execute(
-                        "create or replace temp view zipp_range as select * from zipp_sources"
-                    )
-                elif not (scratch / f"user_range={user_range}").is_dir():
-                    continue
-                else:
-                    connection.execute(sql.read_range(str(scratch), user_range))
-                connection.execute(sql.snippets(settings))
-                connection.execute(sql.copy_snippets(str(path)))
-                row = connection.execute(sql.range_totals()).fetchone()
-                assert row is not None
-                people, users = people + row[0], users + row[1]
-                snippets, tokens = snippets + row[2], tokens + row[3]
-                files.append(path)
-                shutil.rmtree(scratch / f"user_range={user_range}", ignore_errors=True)
-                progress(user_range + 1, 2**bits, "user ranges")
+            yield connection
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
             for name in ("zipp_snippets", "zipp_holdout", "zipp_excluded"):
                 connection.execute(f"drop table if exists {name}")
             connection.execute("drop view if exists zipp_range")
             connection.execute("drop view if exists zipp_sources")
-    return SnippetReport(tuple(files), users, snippets, tokens, people - users, excluded, 2**bits)
+
+
+def _split(source: _Source) -> None:
+    """The sources by range, in one pass."""
+    with _opened(source) as connection:
+        # Rows held back for each range: half a million by default, whatever their size.
+        connection.execute("set partitioned_write_flush_threshold = 100000")
+        connection.execute(f"set partitioned_write_max_open_files = {2 ** (source.bits + 1)}")
+        connection.execute(sql.partition_sources(str(source.scratch), source.bits))
+
+
+def select_range(
+    connection: duckdb.DuckDBPyConnection, item: tuple[_Source, int, Path]
+) -> tuple[int, int, int, int, int]:
+    """Writes the snippets of one range.
+
+    Returns excluded communities, and of the range: people, people above the floor, snippets, tokens.
+    """
+    source, user_range, out_file = item
+    if source.bits:
+        connection.execute(sql.read_range(str(source.scratch), user_range))
+    else:
+        connection.execute("create or replace temp view zipp_range as select * from zipp_sources")
+    connection.execute(sql.snippets(source.settings))
+    connection.execute(sql.copy_snippets(str(out_file)))
+    row = connection.execute(sql.range_totals()).fetchone()
+    excluded = connection.execute("select count(*) from zipp_excluded").fetchone()
+    assert row is not None and excluded is not None
+    return int(excluded[0]), row[0], row[1], row[2], row[3]
 
 
 def count_words(texts: Iterable[str]) -> list[int]:
@@ -188,12 +248,9 @@ def _range_bits(inputs: SnippetInputs, settings: SnippetSettings) -> int:
 
 def _prepare(
     connection: duckdb.DuckDBPyConnection, inputs: SnippetInputs, settings: SnippetSettings
-) -> int:
-    """The small tables, and the lazily read sources; returns how many communities stay out."""
+) -> None:
+    """The small tables, and the lazily read sources."""
     connection.execute(sql.word_macros())
     exclude_communities(connection, inputs.subreddits, settings)
     connection.execute(sql.holdout(existing(inputs.holdout)))
     connection.execute(sql.sources(existing(inputs.comments), existing(inputs.submissions)))
-    row = connection.execute("select count(*) from zipp_excluded").fetchone()
-    assert row is not None
-    return int(row[0])

@@ -11,9 +11,9 @@ import re
 from zipp_dagster.persona.bundles import EvidenceBundle, Snippet
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import LanguageModel
-from zipp_dagster.persona.personas import parse_persona, persona_conversation
 from zipp_dagster.persona.schema import Persona, persona_schema
 from zipp_dagster.persona.templates import load_template
+from zipp_dagster.persona.writer import parse_persona, persona_conversation
 from zipp_dagster.personal.entries import PersonaError, checked
 
 NOTHING_RECOGNISED = "no_taste_recognised"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform.artifacts import Artifact
-from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.warehouse import Warehouse
@@ -23,7 +23,7 @@ class Platform:
     lake: Lake
     warehouse: Warehouse
     registry: Registry
-    compute: Compute
+    compute: FanOut
     home: Path
     progress: Progress = silent
 

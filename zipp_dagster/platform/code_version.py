@@ -20,7 +20,12 @@ from typing import Any
 from zipp_dagster.platform.source_facts import Fragment, Import, SourceFacts, source_facts
 
 PROJECT_PACKAGES = ("zipp_dagster", "assets")
-INFRASTRUCTURE = ("zipp_dagster.platform", "zipp_dagster.section", "zipp_dagster.progress")
+INFRASTRUCTURE = (
+    "zipp_dagster.platform",
+    "zipp_dagster.section",
+    "zipp_dagster.progress",
+    "zipp_dagster.fanout",
+)
 SETTINGS_MODULE_SUFFIX = "config"
 VERSION_LENGTH = 16
 

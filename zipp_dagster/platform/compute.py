@@ -1,58 +1,42 @@
-"""The compute seam: one function over many items, whichever engine runs it.
+"""The engine that maps functions over items, as the settings name it.
 
-Everything that fans out calls `Compute.map`. The local engine uses threads of this process: the
-mapped functions spend their time in DuckDB, zstd, torch or numba, which release the lock.
+Stages see `zipp_dagster.fanout.FanOut` only. The engine on a cluster is in `ray_engine`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
+from zipp_dagster.fanout import FanOut, Threads
 from zipp_dagster.platform.config import ComputeSettings
-from zipp_dagster.progress import Progress, silent
+from zipp_dagster.progress import Progress
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class ItemError(Exception):
-    """A mapped function failed; names the item's position."""
+if TYPE_CHECKING:
+    from zipp_dagster.encoder.together import TrainingTask
+    from zipp_dagster.encoder.training import TrainingReport
 
 
-@dataclass(frozen=True)
-class Compute:
-    """Maps functions over items with a bounded number at once."""
+def engine_of(settings: ComputeSettings) -> FanOut:
+    """The engine of `compute.engine`, connected.
 
-    workers: int = 1
+    Raises:
+        ComputeError: Ray is not installed, or its cluster cannot be reached.
+    """
+    if settings.engine == "ray":
+        from zipp_dagster.platform.ray_engine import connect
 
-    @classmethod
-    def from_settings(cls, settings: ComputeSettings) -> Compute:
-        """The engine that the settings name."""
-        return cls(settings.workers)
+        return connect(settings)
+    return Threads(settings.workers)
 
-    def map(
-        self,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        progress: Progress = silent,
-    ) -> list[Result]:
-        """Results in the order of the items; the first failure ends the map.
 
-        Raises:
-            ItemError: chained to what the function raised.
-        """
-        results: list[Result] = []
-        with ThreadPoolExecutor(max_workers=self.workers) as pool:
-            futures = [pool.submit(function, item) for item in items]
-            for position, future in enumerate(futures):
-                try:
-                    results.append(future.result())
-                except Exception as error:
-                    for other in futures:
-                        other.cancel()
-                    raise ItemError(f"item {position} of {len(items)}: {error}") from error
-                progress(position + 1, len(items))
-        return results
+def train_in_processes(
+    task: TrainingTask, compute: ComputeSettings, progress: Progress
+) -> TrainingReport:
+    """Trains with `encoder.train_workers` processes, where the engine has them."""
+    if compute.engine == "ray":
+        from zipp_dagster.platform.ray_training import train_on_ray
+
+        return train_on_ray(task, compute, progress)
+    from zipp_dagster.encoder.together import train_together
+
+    return train_together(task, task.settings.train_workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from zipp_dagster.section import Section
 
@@ -46,12 +46,64 @@ class MlflowSettings(Section):
 
 
 class ComputeSettings(Section):
-    """Which engine maps functions over items."""
+    """Which engine maps functions over items. Never what comes out."""
 
-    engine: Literal["local"] = Field(
-        "local", description="Engine: local runs in this process's threads."
+    operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "engine",
+            "workers",
+            "address",
+            "connect_seconds",
+            "max_retries",
+            "in_flight",
+            "min_actors",
+            "max_actors",
+            "autoscaling",
+            "object_store_mib",
+        }
     )
-    workers: int = Field(2, ge=1, le=256, description="Items in work at once.")
+
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="Engine: local runs in this process's threads, ray on a cluster (docs/ray.md).",
+    )
+    workers: int = Field(2, ge=1, le=256, description="Cores in use at once by the local engine.")
+    address: str = Field(
+        "auto",
+        pattern=r"^(auto|local|[^/:\s]+:\d+)$",
+        description="Ray's head as host:port; auto: the cluster that this machine belongs to; "
+        "local: a cluster of this process alone. The process must run on a machine of the cluster.",
+    )
+    connect_seconds: float = Field(
+        10.0, gt=0, le=600, description="How long Ray's head may take to answer."
+    )
+    max_retries: int = Field(
+        3, ge=0, le=100, description="Times that an item is put in again after its worker was lost."
+    )
+    in_flight: int = Field(
+        0, ge=0, description="Items given to Ray at once; 0: twice what the cluster runs at once."
+    )
+    min_actors: int = Field(
+        1, ge=1, le=10_000, description="Workers that hold a model, to begin with."
+    )
+    max_actors: int = Field(
+        64, ge=1, le=10_000, description="Workers that hold a model, at most; fewer without room."
+    )
+    autoscaling: bool = Field(
+        False, description="Machines come by themselves: wait for room instead of failing."
+    )
+    object_store_mib: int = Field(
+        512,
+        ge=80,
+        description="Shared memory of a `local` cluster; what does not fit is spilled to disk. For "
+        "other clusters see `ray start --object-store-memory`.",
+    )
+
+    @model_validator(mode="after")
+    def _bounds(self) -> ComputeSettings:
+        if self.min_actors > self.max_actors:
+            raise ValueError("compute.min_actors is more than compute.max_actors")
+        return self
 
 
 class ServerSettings(Section):
@@ -76,6 +128,7 @@ class OperationSettings(Section):
             "retry_delay_seconds",
             "webhook_url",
             "pools",
+            "executor",
         }
     )
 
@@ -100,6 +153,11 @@ class OperationSettings(Section):
     )
     webhook_url: SecretStr | None = Field(
         None, description="Gets a JSON message for each failed run and each failed check."
+    )
+    executor: Literal["in_process", "ray"] = Field(
+        "in_process",
+        description="Where the steps of a Dagster run are executed: one after the other in the run's "
+        "process, or each as a job of the Ray cluster (docs/ray.md).",
     )
     pools: dict[str, int] = Field(
         {"gpu": 1, "decode": 2, "llm": 4},

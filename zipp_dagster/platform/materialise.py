@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform import sql_models
 from zipp_dagster.platform.artifacts import (
     Artifact,
@@ -22,7 +23,6 @@ from zipp_dagster.platform.artifacts import (
 )
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.checks import CheckReport, run_checks
-from zipp_dagster.platform.compute import Compute
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.tracking import Tracker
@@ -258,7 +258,7 @@ def _run_body(
         Tracker: tracker,
         Warehouse: platform.warehouse,
         Registry: platform.registry,
-        Compute: platform.compute,
+        FanOut: platform.compute,
         Platform: platform,
         Progress: platform.progress,
     }
@@ -285,17 +285,18 @@ def _run_sql(
     warehouse, ranges = platform.warehouse, 1
     if artifact.sql.contract.ranges:
         ranges = warehouse.ranges(sql_models.input_rows(artifact.sql, files))
-    with warehouse.connect() as connection:
-        rows = sql_models.run_model(
-            artifact.sql,
-            files,
-            empty,
-            expected.config,
-            connection,
-            draft.directory,
-            ranges,
-            platform.progress,
-        )
+    rows = sql_models.run_model(
+        artifact.sql,
+        files,
+        empty,
+        expected.config,
+        warehouse.connect,
+        draft.directory,
+        ranges,
+        platform.progress,
+        platform.compute,
+        warehouse.need,
+    )
     return Summary(rows=rows, metadata={"ranges": ranges} if ranges > 1 else {})
 
 

@@ -10,7 +10,8 @@ A model whose contract says `ranges: user_id` may be computed in ranges of that 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, own_errors
 from zipp_dagster.platform.contracts import Contract, load_contract, scan
 from zipp_dagster.platform.kept_facts import kept, own_release
 from zipp_dagster.progress import Progress, silent
@@ -171,10 +173,12 @@ def run_model(
     inputs: Mapping[str, Sequence[Path]],
     empty: Mapping[str, Contract],
     variables: Mapping[str, Any],
-    connection: Any,
+    opening: Callable[[], AbstractContextManager[Any]],
     out: Path,
     ranges: int = 1,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
+    need: Need = ONE_CORE,
 ) -> int:
     """Runs a model over Parquet files and writes `part-*.parquet`; returns its rows.
 
@@ -183,26 +187,54 @@ def run_model(
     column are views of the range, the others are whole. Parts in their order are the same rows in
     the same order as of one run, because the query is sorted by the key first.
 
-    `empty` has the contracts of the inputs that were skipped: they are read as empty tables.
+    `opening` gives a DuckDB connection; each range is an item of `fan_out`. `empty` has the contracts
+    of the inputs that were skipped: they are read as empty tables.
     """
     key = model.contract.ranges
     if ranges > 1 and key is None:
         raise SqlModelError(f"{model.path.with_suffix('.yml')} does not say `ranges: <column>`")
-    bodies = {name: _body(inputs.get(name) or (), empty.get(name)) for name in model.inputs}
-    split = [name for name in bodies if key in _columns(connection, bodies[name])]
-    for name, value in variables.items():
-        connection.execute(f"SET VARIABLE {name} = {literal(value)}")
-    query = model.query.strip().rstrip(";")
+    query = RangeQuery(
+        model.query.strip().rstrip(";"),
+        {name: _body(inputs.get(name) or (), empty.get(name)) for name in model.inputs},
+        {name: literal(value) for name, value in variables.items()},
+        key,
+        ranges,
+        out,
+    )
     rows = 0
-    for number in range(ranges):
-        for name, body in bodies.items():
-            within = f" WHERE {_within(key, number, ranges)}" if name in split else ""
-            connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {body}{within}')
-        target = str(out / f"part-{number:0{len(str(ranges - 1))}}.parquet").replace("'", "''")
-        copied = connection.execute(f"COPY ({query}\n) TO '{target}' ({PARQUET})")
-        rows += int(copied.fetchone()[0])
-        progress(number + 1, ranges, model.name)
+    items = ((query, number) for number in range(ranges))
+    with own_errors():
+        for done, copied in enumerate(fan_out.stream(opening, run_range, items, need=need), 1):
+            rows += copied
+            progress(done, ranges, model.name)
     return rows
+
+
+@dataclass(frozen=True)
+class RangeQuery:
+    """A model's query over bodies of views, with variables as literals, in ranges of a key."""
+
+    query: str
+    bodies: Mapping[str, str]
+    variables: Mapping[str, str]
+    key: str | None
+    ranges: int
+    out: Path
+
+
+def run_range(connection: Any, item: tuple[RangeQuery, int]) -> int:
+    """Writes the part of one range; returns its rows. What was there of it is written anew."""
+    model, number = item
+    for name, value in model.variables.items():
+        connection.execute(f"SET VARIABLE {name} = {value}")
+    for name, body in model.bodies.items():
+        split = model.ranges > 1 and model.key in _columns(connection, body)
+        within = f" WHERE {_within(model.key, number, model.ranges)}" if split else ""
+        connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {body}{within}')
+    part = model.out / f"part-{number:0{len(str(model.ranges - 1))}}.parquet"
+    target = str(part).replace("'", "''")
+    copied = connection.execute(f"COPY ({model.query}\n) TO '{target}' ({PARQUET})")
+    return int(copied.fetchone()[0])
 
 
 def input_rows(model: SqlModel, inputs: Mapping[str, Sequence[Path]]) -> int:
@@ -225,8 +257,6 @@ def _columns(connection: Any, body: str) -> list[str]:
 
 def _within(key: str | None, number: int, ranges: int) -> str:
     """The condition of one range. Plain bounds, so that row groups outside are never read."""
-    if ranges == 1:
-        return "true"
     low, high = KEYS * number // ranges, KEYS * (number + 1) // ranges - 1
     return f'"{key}" BETWEEN {low}::UBIGINT AND {high}::UBIGINT'
 

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
+
+from zipp_dagster.fanout import Need
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {f"{prefix}I": 2 ** (10 * power) for power, prefix in enumerate("KMGT", 1)}
@@ -61,17 +64,26 @@ class Warehouse:
             "temp_directory": str(self.spill_directory),
         }
 
+    @property
+    def need(self) -> Need:
+        """What a query keeps busy."""
+        return Need(cpus=self.threads, memory_bytes=self.memory_bytes)
+
     @contextmanager
     def connect(self) -> Iterator[Any]:
-        """A fresh connection; nothing outlives it."""
+        """A fresh connection; nothing outlives it.
+
+        It spills to a folder of its own: several machines may share the spill directory.
+        """
         import duckdb
 
         self.spill_directory.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(
-            ":memory:",
-            config=self._limits | {"preserve_insertion_order": True},
-        )
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with TemporaryDirectory(prefix="duckdb-", dir=self.spill_directory) as folder:
+            limits = self._limits | {"temp_directory": folder}
+            connection = duckdb.connect(
+                ":memory:", config=limits | {"preserve_insertion_order": True}
+            )
+            try:
+                yield connection
+            finally:
+                connection.close()

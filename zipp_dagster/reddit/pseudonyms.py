@@ -42,6 +42,10 @@ class Pseudonymizer:
         self.fingerprint = blake2b(key=key, digest_size=8, person=b"zipp-check").hexdigest()
         """Identifies the key without revealing it: safe in metadata and data versions."""
 
+    def __reduce__(self) -> tuple[type[Pseudonymizer], tuple[bytes]]:
+        """By its key: hashing states cannot be sent to another process."""
+        return Pseudonymizer, (self._key,)
+
     def user(self, name: str) -> int:
         """The pseudonym (unsigned 64 bits) of a user name; names ignore case, as on Reddit."""
         return _digest(self._user, name.lower())

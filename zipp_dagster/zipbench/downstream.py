@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from zipp_dagster.fanout import given
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.zipbench.config import ZipbenchSettings
@@ -222,12 +224,12 @@ def _personas(
     from zipp_dagster.persona.tokenizers import load_tokenizer
 
     report = collect_evidence(
-        connection,
+        given(connection),
         tables,
         settings,
         evidence.floor,
         folder,
-        load_tokenizer(settings.language_model),
+        partial(load_tokenizer, settings.language_model),
         users=users,
     )
     built = build_personas(report.files, context.model, settings, folder)
