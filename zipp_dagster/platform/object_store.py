@@ -57,7 +57,7 @@ class Retries:
     first_pause_seconds: float = 0.1
     longest_pause_seconds: float = 15.0
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Any:
         """The values in the words of obstore's RetryConfig."""
         return {
             "max_retries": self.count,
@@ -111,7 +111,7 @@ class ObjectStore:
                 f"a lake at {self.url} needs obstore: pip install 'zipp_dagster[s3]'"
             ) from error
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        options = CLIENT | {"allow_http": endpoint.startswith("http://")}
+        options: Any = CLIENT | {"allow_http": endpoint.startswith("http://")}
         with self._asking("opening"):
             return S3Store.from_url(
                 self.url, client_options=options, retry_config=self.retries.config()
