@@ -17,7 +17,7 @@ from zipp_dagster.platform.lineage import verify
 from zipp_dagster.platform.object_lake import open_lake
 from zipp_dagster.platform.versions import LakeError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SELECTION = "+interactions"
 URL = f"s3://{BUCKET}/zipp"
@@ -44,7 +44,7 @@ def home(tmp_path_factory, mlflow_store) -> Path:
 
 
 def finish(process, code: int = 0) -> str:
-    output, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=1200)
     assert process.returncode == code, errors
     return output
 

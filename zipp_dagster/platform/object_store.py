@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zipp_dagster.platform.versions import LakeError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_AT_ONCE = 4
@@ -27,7 +30,7 @@ CHUNKS_AT_ONCE = 4
 PARTS = 9_000
 """S3 takes an object in at most 10,000 parts."""
 
-CLIENT = {"connect_timeout": "5s", "read_timeout": "60s", "timeout": "1h"}
+CLIENT: ClientConfig = {"connect_timeout": "5s", "read_timeout": "60s", "timeout": "1h"}
 """The limit of a whole request is long because it includes a large object's body."""
 
 PROBE = ".probe-"
@@ -57,7 +60,7 @@ class Retries:
     first_pause_seconds: float = 0.1
     longest_pause_seconds: float = 15.0
 
-    def config(self) -> Any:
+    def config(self) -> RetryConfig:
         """The values in the words of obstore's RetryConfig."""
         return {
             "max_retries": self.count,
@@ -111,7 +114,7 @@ class ObjectStore:
                 f"a lake at {self.url} needs obstore: pip install 'zipp_dagster[s3]'"
             ) from error
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        options: Any = CLIENT | {"allow_http": endpoint.startswith("http://")}
+        options: ClientConfig = {**CLIENT, "allow_http": endpoint.startswith("http://")}
         with self._asking("opening"):
             return S3Store.from_url(
                 self.url, client_options=options, retry_config=self.retries.config()
