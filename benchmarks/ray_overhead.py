@@ -60,7 +60,12 @@ def main() -> None:
     from zipp_dagster.platform.ray_engine import connect
 
     local, expected = measure(Threads(2), arguments.items, arguments.rounds)
-    each = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    each = {
+        "node_ip_address": "127.0.0.1",
+        "num_cpus": 1,
+        "object_store_memory": 100 * 2**20,
+        "include_dashboard": False,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=each)
     cluster.add_node(**each)
     try:

@@ -11,7 +11,12 @@ import pytest
 
 from zipp_dagster.platform.config import ComputeSettings
 
-MACHINE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+MACHINE = {
+    "node_ip_address": "127.0.0.1",
+    "num_cpus": 1,
+    "object_store_memory": 100 * 2**20,
+    "include_dashboard": False,
+}
 ROOT = Path(__file__).parents[3]
 
 

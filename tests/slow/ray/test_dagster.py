@@ -19,7 +19,8 @@ import ray
 from ray.cluster_utils import Cluster
 from tests.slow.ray.dagster_job import make_job
 
-head = dict(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=True, dashboard_port=0)
+head = dict(node_ip_address="127.0.0.1", num_cpus=2, object_store_memory=100 * 2**20)
+head |= dict(include_dashboard=True, dashboard_port=0)
 cluster = Cluster(initialize_head=True, head_node_args=head)
 import os
 os.environ["RAY_API_SERVER_ADDRESS"] = "http://" + cluster.webui_url
