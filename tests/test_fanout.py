@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from zipp_dagster.fanout import ItemError, Need, QuarantinedItems, Threads
+from zipp_dagster.fanout import ItemError, Need, QuarantinedItems, Threads, own_errors
 from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
 
@@ -142,3 +142,16 @@ def test_a_stream_ends_at_the_item_that_fails():
     assert [next(stream), next(stream)] == [2, 3]
     with pytest.raises(ItemError, match="item 2: "):
         next(stream)
+
+
+def test_a_stages_own_error_does_not_lead_back_to_itself():
+    def refuse(item):
+        raise ValueError(f"{item} is bad")
+
+    with pytest.raises(ValueError, match="bad") as caught, own_errors():
+        Threads(2).map(refuse, ["this"])
+    seen, error = [], caught.value
+    while error is not None:
+        assert error not in seen
+        seen.append(error)
+        error = error.__cause__ or error.__context__

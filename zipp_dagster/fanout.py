@@ -280,9 +280,12 @@ def own_errors() -> Iterator[None]:
     except QuarantinedItems:
         raise
     except ItemError as error:
-        if error.__cause__ is None:
+        cause, error.__cause__ = error.__cause__, None
+        if cause is None:
             raise
-        raise error.__cause__ from None
+        # Without its cause, the ItemError does not lead back to what is raised in its place: whoever
+        # follows causes and contexts would go round for ever.
+        raise cause from None
 
 
 def given(state: State) -> Callable[[], AbstractContextManager[State]]:

@@ -54,3 +54,9 @@ def test_an_error_is_judged_by_what_it_was_raised_from():
             raise RuntimeError("the model cannot be loaded") from error
     except RuntimeError as error:
         assert is_transient(error)
+
+
+def test_errors_that_name_one_another_are_looked_at_once():
+    first, second = ValueError("one"), ValueError("two")
+    first.__context__, second.__cause__ = second, first
+    assert not is_transient(first)

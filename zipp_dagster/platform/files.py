@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 import hashlib
 import os
 from pathlib import Path
@@ -34,10 +35,17 @@ def fsync_tree(directory: Path) -> None:
 
 def disk_is_full(error: BaseException | None) -> bool:
     """Also sees the full disk behind engines (DuckDB, SQLite) that wrap it in their exceptions."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(error) for words in FULL_DISK_WORDS):
-            return True
+    return any(
+        (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
+        or any(words in str(one) for words in FULL_DISK_WORDS)
+        for one in raised_from(error)
+    )
+
+
+def raised_from(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that it was raised from, each once: they may name one another."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__ or error.__context__
-    return False

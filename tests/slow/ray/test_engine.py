@@ -18,7 +18,7 @@ from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.platform.ray_connection import ComputeError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from zipp_dagster.platform.compute import engine_of, train_in_processes
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES
 from zipp_dagster.reddit.read_month import DumpToRead, read_dump
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 LOCAL = Threads(2)
 
 
