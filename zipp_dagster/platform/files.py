@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 FULL_DISK_WORDS = ("No space left on device", "disk is full")
