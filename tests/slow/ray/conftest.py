@@ -23,8 +23,11 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[object]:
     ray = pytest.importorskip("ray", reason="pip install 'zipp_dagster[ray]'")
+    from ray._private import ray_constants
     from ray.cluster_utils import Cluster
 
+    # As on macOS and Windows: this machine's own processes find one another on loopback.
+    ray_constants.ENABLE_RAY_CLUSTER = False
     # The cluster's processes import the tests' functions, wherever pytest was started.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"
