@@ -136,7 +136,7 @@ class PersonaSettings(Section):
         0.8, ge=0, le=1, description="Share of Latin letters that a summary must have."
     )
     ablation_users: int = Field(
-        300, ge=2, description="People of the ablation of rankings, budgets and snippets."
+        200, ge=2, description="People of the ablation of rankings, budgets and snippets."
     )
     ablation_budgets: tuple[int, ...] = Field(
         (256, 1024, 4096), min_length=1, description="Token budgets of that ablation."

@@ -129,6 +129,7 @@ class BlockDecoder:
         # Only the last line of a dump may lack its newline; the scan relies on it.
         raw = block.data if block.data[-1] == NEWLINE else memoryview(bytes(block.data) + b"\n")
         data = np.frombuffer(raw, dtype=np.uint8)
+        data.flags.writeable = False  # a block may be either: the scan is compiled for one of them
         scan = scan_lines(data, self._keys, block.lines, self._needed, MAX_LINE_BYTES)
         deleted = scan.removed.copy()
         numbers = np.zeros(block.lines, dtype=np.uint64)

@@ -109,13 +109,13 @@ class MethodSettings(Section):
         description="Names of methods, with no_persona among them; empty: all that can run.",
     )
     personal_users: int = Field(
-        default=4,
+        default=3,
         ge=0,
         description="Benchmark users for whom methods run that learn each of them (FABRIC, ViPer, "
         "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
     )
     lora_steps: int = Field(
-        default=40, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
+        default=30, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
     )
     drum_steps: int = Field(
         default=60, ge=1, description="Training steps of DrUM's adapter, once for everybody."
