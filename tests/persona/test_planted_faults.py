@@ -24,11 +24,12 @@ from zipp_dagster.persona.guards import (
 )
 from zipp_dagster.persona.injection import addresses_a_model, defuse
 from zipp_dagster.persona.lexical import LexicalModel
-from zipp_dagster.persona.personas import build_personas, persona_conversation, read_personas
+from zipp_dagster.persona.personas import build_personas, read_personas
 from zipp_dagster.persona.retrieval import PastPrompt, nearest_prompts
 from zipp_dagster.persona.rewriting import rewrite_prompt
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.persona.templates import load_template
+from zipp_dagster.persona.writer import persona_conversation
 
 IDENTITIES = [
     "write me at jane.roe@example.org about the blue watercolor fox",
