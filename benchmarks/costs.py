@@ -57,7 +57,7 @@ def bytes_on_disk(folder: Path) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += 512 * os.lstat(os.path.join(parent, name)).st_blocks
+                total += 512 * Path(parent, name).lstat().st_blocks
             except FileNotFoundError:
                 continue  # a temporary file that was there a moment ago
     return total

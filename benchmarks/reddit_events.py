@@ -46,7 +46,7 @@ places AS (
     FROM authors
 )
 SELECT
-    printf('%x', i) AS id, hash(author) AS user_id, 'community_' || place AS subreddit, {columns},
+    lower(to_base(i, 36)) AS id, hash(author) AS user_id, 'community_' || place AS subreddit, {columns},
     CAST(floor(1 / (0.002 + c)) AS BIGINT) - 1 AS score,
     TIMESTAMP '{month}-01' + to_seconds(CAST(floor(c * 28 * 86400) AS BIGINT)) AS created_at,
     {more}
@@ -54,8 +54,8 @@ SELECT
 FROM places
 """
 COLUMNS = {
-    "comments": "'t3_' || printf('%x', i // 40) AS link_id, 't1_' || printf('%x', i // 3) AS parent_id, "
-    "{body} AS body",
+    "comments": "'t3_' || lower(to_base(i // 40, 36)) AS link_id, "
+    "'t1_' || lower(to_base(i // 3, 36)) AS parent_id, {body} AS body",
     "submissions": "{title} AS title, '' AS selftext, CAST(NULL AS VARCHAR) AS url, "
     "'i.redd.it' AS domain, CASE WHEN i % 3 = 0 THEN i || '.png' END AS media_key",
 }
