@@ -7,6 +7,7 @@ written is `Texts`: of a few words where only structure is measured, sentences w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sentences import drawn_sentences, titles
@@ -78,6 +79,7 @@ CHEAP = Texts("'a comment with the number ' || i", "'a title with the number ' |
 """A few words and a number: as fast as can be. All titles of a user are the same prompt."""
 
 
+@cache
 def written(count: int = 8192) -> Texts:
     """Sentences and captions, each with a number of its own: some 90 and 50 characters."""
     return Texts(

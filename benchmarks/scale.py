@@ -12,10 +12,12 @@ state files of several sizes (`--compare DIR`, and all homes of `--markdown`). A
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ from sample_home import PREFIX, machine
 from scale_report import document, markdown
 from scale_stages import STAGES, Plan, Run, stages_of
 
-STATE, RESULT = "scale.json", "result.json"
+STATE, RESULT, LOCK = "scale.json", "result.json", "lock"
 SETTINGS: dict[str, object] = {
     # Two cores, and what one stage may take of a machine with 16 GiB.
     "warehouse.memory_limit": "4GB",
@@ -42,7 +44,6 @@ SETTINGS: dict[str, object] = {
     "encoder.inference_lanes": 2,
     "persona.language_model.kind": "lexical",
 }
-SMALL_MEMORY = 0.1
 
 
 @dataclass
@@ -94,9 +95,9 @@ class State:
         partial.replace(self.home / STATE)
 
 
-def run_all(state: State, until: str | None) -> bool:
-    """Runs what is not done yet; whether all stages up to `until` are done."""
-    months = state.plan.year.months
+def run_all(state: State, until: str | None) -> None:
+    """Runs what is not done yet, up to the stage `until` or the last one."""
+    months = state.plan.month_names
     monthly = [stage for stage in stages_of(state.plan.entry) if stage.monthly]
     # All monthly stages of a month before the next month: its events are then deleted.
     order = [(stage, month) for month in months for stage in monthly]
@@ -115,7 +116,6 @@ def run_all(state: State, until: str | None) -> bool:
             _say(name, state.units[name])
         for pattern in stage.frees:
             shutil.rmtree(state.home / pattern.format(month=month), ignore_errors=True)
-    return True
 
 
 def _measured(state: State, name: str) -> dict[str, Any]:
@@ -157,18 +157,34 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_unit(home: Path, name: str) -> None:
-    """In the unit's own process: does the work, and writes what it cost."""
+    """In the unit's own process: does the work, and writes what it cost.
+
+    Raises:
+        SystemExit: another process works in this folder.
+    """
+    with (home / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another run works in {home}: wait for it, or end it") from None
+        cost = _cost(home, name)
+    (home / RESULT).write_text(json.dumps(cost))
+
+
+def _cost(home: Path, name: str) -> dict[str, Any]:
     held = json.loads((home / STATE).read_text())
     run = Run(Plan(**held["plan"]), home)
     stage_name, _, month = name.partition("@")
     stage = next(stage for stage in STAGES if stage.name == stage_name)
     for module in stage.modules:
         importlib.import_module(module)
+    if stage.sql:
+        run.chain.models  # noqa: B018  (parsed now, not within the first measured second)
     wall, cpu, (read, wrote) = time.perf_counter(), time.process_time(), disk_io()
     outputs = stage.work(run, month or None)
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     read_now, wrote_now = disk_io()
-    cost = {
+    return {
         "wall_s": round(seconds, 2),
         "cpu_s": round(cpu_seconds, 2),
         "peak_rss_gib": round(peak_rss() / 2**30, 3),
@@ -176,7 +192,6 @@ def run_unit(home: Path, name: str) -> None:
         "written_gb": round((wrote_now - wrote) / 1e9, 3),
         "outputs": outputs,
     }
-    (home / RESULT).write_text(json.dumps(cost))
 
 
 def _say(name: str, cost: dict[str, Any]) -> None:
@@ -222,7 +237,14 @@ def main() -> None:
         options.users, "dumps" if options.dumps else "events", options.months,
         options.training_steps,
     )  # fmt: skip
+    if wrong := [pair for pair in options.set if "=" not in pair]:
+        parser.error(f"--set {wrong[0]}: write KEY=VALUE, such as warehouse.memory_limit=8GB")
     settings = SETTINGS | dict(pair.split("=", 1) for pair in options.set)
+    stages = [stage.name for stage in stages_of(plan.entry)]
+    if options.until and options.until not in stages:
+        parser.error(f"--until {options.until}: with these options the stages are {stages}")
+    # Else a terminated run would leave its unit running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="zipp-scale-") as temporary:
         home = options.home[0] if options.home else Path(temporary)
         home.mkdir(parents=True, exist_ok=True)

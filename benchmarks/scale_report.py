@@ -26,7 +26,7 @@ def costs_of(state: State) -> dict[str, Costs]:
     plan = Plan(**state["plan"])
     found: dict[str, Costs] = {}
     for stage in stages_of(plan.entry):
-        names = [f"{stage.name}@{m}" for m in plan.year.months] if stage.monthly else [stage.name]
+        names = [f"{stage.name}@{m}" for m in plan.month_names] if stage.monthly else [stage.name]
         units = [state["units"][name] for name in names if name in state["units"]]
         if len(units) < len(names):
             continue

@@ -45,10 +45,15 @@ class Plan:
         return self.users * EVENTS_A_USER
 
     @property
+    def month_names(self) -> tuple[str, ...]:
+        """The months, as `YYYY-MM`."""
+        return months(self.months)
+
+    @property
     def year(self) -> Year:
         """The events. Few users get fewer communities, or each would have hardly anybody."""
         communities = min(COMMUNITIES, max(200, self.users // USERS_A_COMMUNITY))
-        return Year(self.events, self.users, communities, months(self.months), written())
+        return Year(self.events, self.users, communities, self.month_names, written())
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Run:
         own = self.settings.warehouse
         return Warehouse(own.memory_limit, own.threads, self.home / "spill", own.row_bytes)
 
-    @property
+    @cached_property
     def chain(self) -> SqlChain:
         """The SQL models over the tables."""
         return SqlChain([self.tables], self.warehouse, self.settings)
@@ -120,8 +125,8 @@ class Run:
 class Stage:
     """One stage: its work, whether it runs month by month, and what nobody reads after it.
 
-    `spread` says what divides it over machines, for the cost model; `modules` are imported before
-    the clock starts, because their seconds are the same at every size.
+    `spread` says what divides it over machines, for the cost model. What takes the same seconds at
+    every size is done before the clock starts: `modules` are imported, with `sql` queries parsed.
     """
 
     name: str
@@ -129,7 +134,8 @@ class Stage:
     spread: Spread
     monthly: bool = False
     frees: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ("duckdb",)
+    sql: bool = False
     entry: Entry | None = None
 
 
@@ -189,9 +195,14 @@ def interactions(run: Run, month: str | None) -> Outputs:
     return run.models(("interactions",))
 
 
+def documents(run: Run, month: str | None) -> Outputs:
+    """What each community talks about, in one text."""
+    return run.models(("subreddit_documents",))
+
+
 def communities(run: Run, month: str | None) -> Outputs:
-    """The communities: sizes, flags, and what each talks about."""
-    return run.models(("subreddits", "subreddit_documents"))
+    """The communities: sizes and flags."""
+    return run.models(("subreddits",))
 
 
 def snippets(run: Run, month: str | None) -> Outputs:
@@ -346,19 +357,17 @@ def personas(run: Run, month: str | None) -> Outputs:
 
 
 STAGES = (
-    Stage("events", generate_events, "synthetic", True, modules=("duckdb",), entry="events"),
-    Stage("dumps", generate_dumps, "synthetic", True, modules=("duckdb",), entry="dumps"),
+    Stage("events", generate_events, "synthetic", True, entry="events"),
+    Stage("dumps", generate_dumps, "synthetic", True, entry="dumps"),
     Stage("ingest", ingest, "months", True, ("dumps/{month}",), ("zipp_dagster.reddit.ingest",),
-          "dumps"),
+          entry="dumps"),
     Stage("staging", staging, "months", True,
-          ("tables/comments/{month}", "tables/submissions/{month}"), ("duckdb", "sqlglot")),
+          ("tables/comments/{month}", "tables/submissions/{month}"), sql=True),
     Stage("benchmark", benchmark, "serial", frees=("tables/stg_accounts", "tables/int_image_posts"),
-          modules=("duckdb", "sqlglot")),
-    Stage("interactions", interactions, "users", frees=("tables/int_activity_monthly",),
-          modules=("duckdb", "sqlglot")),
-    Stage("communities", communities, "serial",
-          frees=("tables/int_snippets_monthly", "tables/int_communities_monthly"),
-          modules=("duckdb", "sqlglot")),
+          sql=True),
+    Stage("documents", documents, "serial", frees=("tables/int_snippets_monthly",), sql=True),
+    Stage("interactions", interactions, "users", frees=("tables/int_activity_monthly",), sql=True),
+    Stage("communities", communities, "serial", frees=("tables/int_communities_monthly",), sql=True),
     Stage("snippets", snippets, "months", frees=("tables/stg_comments", "tables/stg_submissions"),
           modules=("zipp_dagster.persona.snippets",)),
     Stage("graph", graph, "serial", frees=("tables/interactions",),
