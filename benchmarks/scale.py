@@ -143,8 +143,8 @@ def _measured(state: State, name: str) -> dict[str, Any]:
     after = bytes_on_disk(state.home)
     return json.loads(result.read_text()) | {
         "anonymous_gib": round(memory.anonymous / 2**30, 3),
-        "disk_peak_gb": round(max(largest, after) / 1e9, 3),
-        "disk_gb": round(after / 1e9, 3),
+        "disk_peak_gb": round(max(largest, after) / 1e9, 6),
+        "disk_gb": round(after / 1e9, 6),
         "load": round(os.getloadavg()[0], 2),
     }
 

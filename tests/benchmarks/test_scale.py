@@ -14,6 +14,8 @@ from scale_stages import Plan, stages_of
 SMALL = {"zipbench.holdout_posts": 2, "zipbench.min_history_posts": 3, "encoder.hidden": 8}
 SETTINGS = scale.SETTINGS | SMALL | {"zipbench.min_comments": 10, "warehouse.threads": 1}
 
+MONTHS = ("2024-01", "2024-02")
+
 
 def plan(entry: str, users: int = 400) -> Plan:
     return Plan(users, entry, 2, training_steps=4)  # type: ignore[arg-type]
@@ -26,26 +28,39 @@ def in_this_process(state: scale.State, name: str) -> dict[str, object]:
     return cost | {"anonymous_gib": 0.1, "disk_peak_gb": 0.1, "disk_gb": 0.1, "load": 0.0}
 
 
-@pytest.fixture(scope="module", params=["events", "dumps"])
-def finished(request, tmp_path_factory, environment):
-    home = tmp_path_factory.mktemp(request.param)
-    variables = {f"ZIPP_{k.upper().replace('.', '__')}": v for k, v in SETTINGS.items()}
-    with pytest.MonkeyPatch.context() as patch, environment(**variables):
-        patch.setattr(scale, "_measured", in_this_process)
-        state = scale.State.open(home, plan(request.param), SETTINGS)
-        scale.run_all(state, None)
-    return json.loads((home / scale.STATE).read_text()) | {"home": home}
+@pytest.fixture(scope="module")
+def run_here(tmp_path_factory, environment):
+    """Runs the stages of an entry in this process; returns what the state file says, and the home."""
+
+    def run(entry: str, until: str | None):
+        home = tmp_path_factory.mktemp(entry)
+        variables = {f"ZIPP_{k.upper().replace('.', '__')}": v for k, v in SETTINGS.items()}
+        with pytest.MonkeyPatch.context() as patch, environment(**variables):
+            patch.setattr(scale, "_measured", in_this_process)
+            scale.run_all(scale.State.open(home, plan(entry), SETTINGS), until)
+        return json.loads((home / scale.STATE).read_text()) | {"home": home}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(run_here):
+    return run_here("events", None)
 
 
 def outputs(state, name):
     return state["units"][name]["outputs"]
 
 
+def staged(state):
+    """Comments and submissions after staging, of both months."""
+    parts = [outputs(state, f"staging@{month}") for month in MONTHS]
+    return sum(part["stg_comments"] + part["stg_submissions"] for part in parts)
+
+
 def test_every_stage_hands_on_what_the_next_one_reads(finished):
-    assert set(costs_of(finished)) == {s.name for s in stages_of(finished["plan"]["entry"])}
-    events = plan("events").events
-    staged = [outputs(finished, f"staging@{month}") for month in ("2024-01", "2024-02")]
-    assert sum(o["stg_comments"] + o["stg_submissions"] for o in staged) == events
+    assert set(costs_of(finished)) == {stage.name for stage in stages_of("events")}
+    assert staged(finished) == plan("events").events
     edges = outputs(finished, "graph")["edges"]
     assert edges == outputs(finished, "interactions")["interactions"]
     assert outputs(finished, "rankings")["rows"] == edges
@@ -63,7 +78,19 @@ def test_what_no_stage_reads_any_more_is_gone(finished):
         "benchmark_holdout", "image_posts", "int_bots", "int_newest_event", "subreddit_documents",
         "subreddits",
     }  # fmt: skip
-    assert not any(finished["home"].glob("dumps/*")) and not (finished["home"] / "scratch").exists()
+    assert not (finished["home"] / "scratch").exists()
+
+
+def test_dump_files_hold_the_same_events(run_here, finished):
+    state = run_here("dumps", "staging")
+    written = sum(outputs(state, f"dumps@{month}")["lines"] for month in MONTHS)
+    read = sum(outputs(state, f"ingest@{month}")["rows"] for month in MONTHS)
+    assert written == read == staged(state) == staged(finished)
+    same = ("stg_accounts", "int_activity_monthly", "int_image_posts")
+    for month in MONTHS:
+        one, other = (outputs(s, f"staging@{month}") for s in (state, finished))
+        assert {name: one[name] for name in same} == {name: other[name] for name in same}
+    assert not any(state["home"].glob("dumps/*"))
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch, environment):
