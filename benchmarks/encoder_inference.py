@@ -18,14 +18,13 @@ import json
 import os
 import platform
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
+from costs import PeakMemory
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.embedding_files import embed_all
@@ -57,28 +56,6 @@ class Measured:
     anonymous: int
     total: int
     ranking_faults: int
-
-
-class PeakMemory:
-    """The largest anonymous and total resident memory while it is open, sampled."""
-
-    def __enter__(self) -> PeakMemory:
-        self.anonymous = self.total = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        process = psutil.Process()
-        while not self._stop.wait(0.05):
-            memory = process.memory_info()
-            self.anonymous = max(self.anonymous, memory.rss - memory.shared)
-            self.total = max(self.total, memory.rss)
 
 
 def write_model(directory: Path, subreddits: int, settings: EncoderSettings) -> None:

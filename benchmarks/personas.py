@@ -22,32 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sample_home import machine
+from sentences import sentences
 
 PAPER_USERS = 23_000_000
 COMMENTS, COMMUNITIES, MONTHS = 30, 2_000, 3
-# What people write about: enough different sentences that cleaning, duplicates and the lexical model
-# meet their usual work, tastes and self-descriptions among them.
-OPENINGS = (
-    "I think", "Honestly", "My brother says", "In my experience", "No idea why but", "Last week",
-    "Yesterday", "For what it's worth", "As a nurse", "I'm 27 and", "Here in Ohio", "We always said",
-    "It seems to me that", "Never mind,", "When I was young", "Am I the only one who feels that",
-)  # fmt: skip
-MIDDLES = (
-    "I love watercolor landscapes with soft pastel colors", "the new patch broke my favorite build",
-    "this recipe needs far more garlic than it says", "that goal in the second half was offside",
-    "foggy mornings in the woods look best in black and white", "you should rotate the tires first",
-    "the second season was better written than the first", "nobody reads the manual of a router",
-    "my dog sleeps on the couch all day", "neon signs at night are my kind of picture",
-    "a long exposure of the harbor would hang on my wall", "the commute takes an hour each way",
-    "the documentation is at https://example.org/page if you need it", "the prices went up again",
-    "pencil sketches of old people have so much dignity", "I can't stand glossy 3d renders of cars",
-)  # fmt: skip
-LOOKS = ("pastel", "black and white", "neon", "exposure", "sketches", "renders")
-ENDINGS = (
-    "and that is fine by me", "which surprised everybody", "as /u/somebody_else pointed out",
-    "but your mileage may vary", "and I would do it again", "so take it with a grain of salt",
-    "for about twenty dollars", "at least that is what I was told", "and it shows", "to be fair",
-)  # fmt: skip
 
 
 def write_world(folder: Path, users: int, seed: int = 0) -> None:
@@ -55,10 +33,7 @@ def write_world(folder: Path, users: int, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     ids = np.sort(rng.integers(0, 2**64 - 1, users, dtype=np.uint64))
     names = np.array([f"community{i:04d}" for i in range(COMMUNITIES)])
-    texts = [f"{a} {b} {c}" for a in OPENINGS for b in MIDDLES for c in ENDINGS]
-    # One sentence in twenty speaks of looks, far more than in real dumps.
-    of_looks = np.array([any(word in text for word in LOOKS) for text in texts])
-    weight = np.where(of_looks, 0.05 / of_looks.sum(), 0.95 / (~of_looks).sum())
+    texts, weight = sentences()
     counts = 5 + rng.negative_binomial(0.6, 0.6 / (0.6 + COMMENTS - 5), users)
     homes = (COMMUNITIES * rng.random((users, 6)) ** 2).astype(np.int64)
     start = np.datetime64("2020-01-01", "us")

@@ -24,116 +24,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zipp_dagster.fanout import given
-from zipp_dagster.platform.contracts import load_contract
-from zipp_dagster.platform.sql_models import SqlModel, input_rows, load_models, run_model
+from costs import peak_rss
+from reddit_events import CHEAP, COMMUNITIES, EVENTS_A_USER, Year, months
+from sql_chain import SqlChain
+
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.settings import load_settings
 
-ROOT = Path(__file__).parents[1]
 PAPER_EVENTS = 682_000_000
 REPORTED_EVENTS = 200_000_000
-MONTHS = [f"2024-{month:02}" for month in range(1, 13)]
+MONTHS = months(12)
 MONTHLY = ("stg_accounts", "stg_comments", "stg_submissions", "int_activity_monthly")
 MONTHLY += ("int_image_posts",)
 WHOLE = ("int_bots", "benchmark_holdout", "image_posts", "int_newest_event", "interactions")
-EVENTS_A_USER = 31
-"""As in the paper's graph: 682 M events of 22 M users."""
-
-COMMUNITIES = 40_000
-SUBMISSIONS_SHARE = 0.12
-"""Posts among the events: 1.8 G of 14.7 G in the dumps of 2015 to 2022."""
-
-EVENTS_SQL = """
-WITH numbers AS (
-    SELECT i,
-        hash(4 * i + 1) / 18446744073709551616.0 AS a,
-        hash(4 * i + 2) / 18446744073709551616.0 AS b,
-        hash(4 * i + 3) / 18446744073709551616.0 AS c
-    FROM range({first}, {last}) AS r(i)
-),
-authors AS (
-    -- Heavy-tailed: the busiest percent of users writes a fifth of everything. Each has some
-    -- favourite communities, and returns to the first ones most.
-    SELECT *,
-        CAST(floor({users} * pow(a, 3)) AS BIGINT) AS author,
-        CAST(floor(40 * pow(b, 3)) AS BIGINT) AS favourite
-    FROM numbers
-),
-places AS (
-    SELECT *,
-        hash(64 * author + favourite) / 18446744073709551616.0 AS d,
-        CAST(floor({communities} * pow(d, 3)) AS BIGINT) AS place
-    FROM authors
-)
-SELECT
-    printf('%x', i) AS id, hash(author) AS user_id, 'community_' || place AS subreddit, {columns},
-    CAST(floor(1 / (0.002 + c)) AS BIGINT) - 1 AS score,
-    TIMESTAMP '{month}-01' + to_seconds(CAST(floor(c * 28 * 86400) AS BIGINT)) AS created_at,
-    {more}
-    false AS is_bot
-FROM places
-"""
-COLUMNS = {
-    "comments": "'t3_' || printf('%x', i // 40) AS link_id, 't1_' || printf('%x', i // 3) AS parent_id, "
-    "'a comment with the number ' || i AS body",
-    "submissions": "'a title with the number ' || i AS title, '' AS selftext, CAST(NULL AS VARCHAR) AS url, "
-    "'i.redd.it' AS domain, CASE WHEN i % 3 = 0 THEN i || '.png' END AS media_key",
-}
-MORE = {
-    "comments": "",
-    "submissions": "CAST(i % 50 AS BIGINT) AS num_comments, i % 20 = 0 AS over_18, i % 3 = 0 AS is_image,",
-}
 
 
 def generate(folder: Path, events: int) -> None:
     """Writes a year of events, a Parquet file a month and kind; finished folders are kept."""
-    import duckdb
-
     done = folder / "done"
     if done.exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    with duckdb.connect() as connection:
-        connection.execute("SET threads = 2")
-        connection.execute("SET memory_limit = '2GB'")
-        for number, month in enumerate(MONTHS):
-            first, last = (events * n // len(MONTHS) for n in (number, number + 1))
-            split = last - int((last - first) * SUBMISSIONS_SHARE)
-            for kind, start, end in (("comments", first, split), ("submissions", split, last)):
-                out = folder / kind / month
-                out.mkdir(parents=True)
-                query = EVENTS_SQL.format(
-                    first=start,
-                    last=end,
-                    users=max(1, events // EVENTS_A_USER),
-                    communities=COMMUNITIES,
-                    columns=COLUMNS[kind],
-                    month=month,
-                    more=MORE[kind],
-                )
-                # The order of the tables' columns is that of their contracts.
-                names = ", ".join(load_contract(_contract(kind)).column_types)
-                connection.execute(
-                    f"COPY (SELECT {names} FROM ({query})) TO '{out}/part-00000.parquet' "
-                    "(FORMAT parquet, COMPRESSION zstd)"
-                )
+    year = Year(events, max(1, events // EVENTS_A_USER), COMMUNITIES, MONTHS, CHEAP)
+    for month in MONTHS:
+        year.write(month, folder)
     done.touch()
-
-
-def _contract(name: str) -> Path:
-    return ROOT / "assets" / "contracts" / f"{name}.yml"
 
 
 class Chain:
     """The models between events and interactions over one folder of events."""
 
     def __init__(self, events: Path, out: Path, memory_limit: str, threads: int) -> None:
-        self.settings = load_settings("sample")
-        row_bytes = self.settings.warehouse.row_bytes
-        self.warehouse = Warehouse(memory_limit, threads, out / "spill", row_bytes)
-        self.models = {model.name: model for model in load_models(ROOT / "dbt_like_sql")}
-        self.events, self.out = events, out
+        settings = load_settings("sample")
+        warehouse = Warehouse(memory_limit, threads, out / "spill", settings.warehouse.row_bytes)
+        self.chain = SqlChain([events, out], warehouse, settings)
+        self.name = events.name
         self.costs: dict[str, dict[str, float]] = {}
         self.rows: dict[str, int] = {}
         self.ranges: dict[str, int] = {}
@@ -142,39 +67,23 @@ class Chain:
         """All models in the order of their inputs."""
         for month in MONTHS:
             for name in MONTHLY:
-                self._materialise(self.models[name], month)
+                self._materialise(name, month)
             self._report(month)
         for name in WHOLE:
-            self._materialise(self.models[name], None)
+            self._materialise(name, None)
             self._report(name)
 
     def _report(self, what: str) -> None:
         """Progress for the one who waits: some minutes at the larger sizes."""
         totals = (sum(c[key] for c in self.costs.values()) for key in ("seconds", "cpu_s"))
         seconds, cpu = totals
-        print(f"{self.events.name}: {what} ({seconds:.0f} s, {cpu:.0f} CPU-s)", file=sys.stderr)
+        print(f"{self.name}: {what} ({seconds:.0f} s, {cpu:.0f} CPU-s)", file=sys.stderr)
 
-    def _materialise(self, model: SqlModel, month: str | None) -> None:
-        folder = self.out / model.name / (month or "_")
-        folder.mkdir(parents=True)
-        inputs = {name: self._files(name, month) for name in model.inputs}
-        variables = {
-            name: month if path == "partition" else self.settings.value(path)
-            for name, path in model.contract.settings.items()
-        }
-        empty = {"media": load_contract(_contract("media"))}
-        ranges = 1
-        with self._timed(model.name):
-            if model.contract.ranges:
-                ranges = self.warehouse.ranges(input_rows(model, inputs))
-            with self.warehouse.connect() as connection:
-                rows = run_model(model, inputs, empty, variables, given(connection), folder, ranges)
-        self.rows[model.name] = self.rows.get(model.name, 0) + rows
-        self.ranges[model.name] = max(self.ranges.get(model.name, 0), ranges)
-
-    def _files(self, name: str, month: str | None) -> list[Path]:
-        root = self.events if name in COLUMNS else self.out
-        return sorted((root / name).glob(f"{month or '*'}/part-*.parquet"))
+    def _materialise(self, name: str, month: str | None) -> None:
+        with self._timed(name):
+            ran = self.chain.run(name, month)
+        self.rows[name] = self.rows.get(name, 0) + ran.rows
+        self.ranges[name] = max(self.ranges.get(name, 0), ran.ranges)
 
     @contextmanager
     def _timed(self, name: str) -> Any:
@@ -193,9 +102,7 @@ def _measured(
         before = time.process_time()
         chain.run()
         cpu = time.process_time() - before
-    # The peak of this process alone: `ru_maxrss` would begin with that of the process before it.
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
-    results.put((chain.costs, chain.rows, chain.ranges, cpu, peak))
+    results.put((chain.costs, chain.rows, chain.ranges, cpu, peak_rss() / 2**30))
 
 
 def measure(events: Path, memory_limit: str, threads: int) -> dict[str, Any]:

@@ -67,6 +67,18 @@ def test_an_epoch_visits_each_trainable_user_once(graph, allowed):
     assert sorted(visited.tolist()) == source.candidates.tolist()
 
 
+def test_an_epoch_of_some_users_has_others_the_next_time(graph, allowed):
+    source = sampler(graph, allowed, epoch_users=150)
+    assert source.batches == 150 // 64
+    first, second = (
+        np.concatenate([source.batch(epoch, step).user_index for step in range(source.batches)])
+        for epoch in (0, 1)
+    )
+    assert len(set(first.tolist())) == len(first) == 150
+    assert set(first.tolist()) != set(second.tolist())
+    assert (sampler(graph, allowed, epoch_users=150).batch(1, 1).user_index == second[75:]).all()
+
+
 def test_ranks_share_an_epoch_without_overlap(graph, allowed):
     ranks = [sampler(graph, allowed, rank=rank, world_size=2) for rank in (0, 1)]
     seen = [set(s.batch(0, step).user_index.tolist()) for s in ranks for step in range(s.batches)]

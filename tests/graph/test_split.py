@@ -77,6 +77,17 @@ def test_the_same_seed_gives_the_same_bytes(graph, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+@pytest.mark.parametrize("make", [temporal_split, random_split])
+def test_the_size_of_a_block_changes_nothing(graph, tmp_path, monkeypatch, make):
+    for name in ("one_block", "many"):
+        (tmp_path / name).mkdir()
+        make(graph, tmp_path / name, seed=4)
+        monkeypatch.setattr("zipp_dagster.graph.store.BLOCK_USERS", 7)
+        monkeypatch.setattr("zipp_dagster.graph.split.BLOCK_USERS", 7)
+    one, many = (tmp_path / name / "roles.npy" for name in ("one_block", "many"))
+    assert one.read_bytes() == many.read_bytes()
+
+
 def test_a_split_of_another_graph_is_refused(graph, tmp_path):
     np.save(tmp_path / "roles.npy", np.zeros(5, dtype=np.uint8))
     np.save(tmp_path / "user_roles.npy", np.zeros(graph.users, dtype=np.uint8))

@@ -94,3 +94,15 @@ def test_a_block_with_a_mask_reads_only_those_edges(graph):
     assert block.subreddit.tolist() == graph.subreddit[expected].tolist()
     owner = np.searchsorted(graph.indptr, expected, side="right") - 1
     assert np.diff(block.indptr).tolist() == np.bincount(owner - 10, minlength=40).tolist()
+
+
+def test_kept_edges_are_counted_by_user_and_by_community(build, world, monkeypatch):
+    monkeypatch.setattr("zipp_dagster.graph.store.BLOCK_USERS", 7)
+    monkeypatch.setattr("zipp_dagster.graph.store.BLOCK_EDGES", 13)
+    graph = InteractionGraph.open(build(world.interactions))
+    keep = np.random.default_rng(0).random(graph.edges) < 0.5
+    owner = np.repeat(np.arange(graph.users), graph.degrees)
+    by_user = np.bincount(owner[keep], minlength=graph.users)
+    by_subreddit = np.bincount(np.asarray(graph.subreddit)[keep], minlength=graph.subreddits)
+    assert graph.user_counts(keep).tolist() == by_user.tolist()
+    assert graph.subreddit_counts(keep).tolist() == by_subreddit.tolist()

@@ -260,6 +260,21 @@ def test_user_ranges_and_repetition_change_nothing(reddit, tmp_path) -> None:
     assert first.files[0].read_bytes() == second.files[0].read_bytes() and again == one
 
 
+def test_snippets_of_some_users_are_theirs_among_the_snippets_of_all(reddit, tmp_path) -> None:
+    people = [
+        c | {"id": f"{u}-{i}", "user_id": u}
+        for u in (3, 2**63, 2**64 - 1)
+        for i, c in enumerate(numbered(4))
+    ]
+    tables = reddit(people)
+    inputs = SnippetInputs(tables.comments, tables.subreddits, tables.submissions, tables.holdout)
+    everybody = write_snippets(duckdb.connect, inputs, FLOOR, tmp_path / "all")
+    some = write_snippets(duckdb.connect, inputs, FLOOR, tmp_path / "some", users={3, 2**64 - 1})
+    expected = [r for r in pq.read_table(everybody.files[0]).to_pylist() if r["user_id"] != 2**63]
+    assert pq.read_table(some.files[0]).to_pylist() == expected
+    assert (some.users, some.snippets, some.below_floor) == (2, len(expected), 0)
+
+
 def test_a_given_tokenizer_counts(reddit, tmp_path) -> None:
     rows, _ = collect(
         reddit(numbered(3)), tmp_path / "out", tokenizer=lambda texts: [len(t) for t in texts]

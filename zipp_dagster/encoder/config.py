@@ -31,6 +31,12 @@ class EncoderSettings(Section):
     )
 
     epochs: int = Field(60, ge=1, description="Most passes over the training users.")
+    epoch_users: int | None = Field(
+        None,
+        ge=2,
+        description="Users read in an epoch, others in each; none: all. With millions of users an "
+        "epoch of all would be hours, and a validation comes after an epoch at the earliest.",
+    )
     users_per_batch: int = Field(256, ge=2, description="Users in a batch.")
     max_edges: int = Field(32, ge=2, description="Links of a user in a batch, targets included.")
     target_share: float = Field(

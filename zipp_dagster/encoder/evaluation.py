@@ -80,16 +80,14 @@ class LinkTask:
         edges = np.flatnonzero(roles == role)
         user = np.searchsorted(graph.indptr, edges, side="right") - 1
         messages = roles == MESSAGE
-        owner = np.repeat(np.arange(graph.users), graph.degrees)
-        message_degree = np.bincount(owner[messages], minlength=graph.users)
         return cls(
             graph=graph,
             user=user,
             target=graph.subreddit[edges].astype(np.int64),
             known=known,
             seen=split.seen[user],
-            popularity=np.bincount(graph.subreddit[messages], minlength=graph.subreddits),
-            degree=message_degree[user],
+            popularity=graph.subreddit_counts(messages),
+            degree=graph.user_counts(messages)[user],
         )
 
     def subset(self, links: Int[np.ndarray, " chosen"]) -> LinkTask:

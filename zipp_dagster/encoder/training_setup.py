@@ -66,7 +66,7 @@ class TrainingRun:
             training=models.training_record(settings),
         )
         self.module = self._module()
-        degree = np.bincount(self.graph.subreddit[self.allowed], minlength=self.graph.subreddits)
+        degree = self.graph.subreddit_counts(self.allowed)
         share = torch.from_numpy(log_share(degree, int(self.split.seen.sum())))
         self.log_popularity = torch.from_numpy(np.log1p(degree).astype(np.float32))
         self.communities = CommunityTensors(
@@ -78,6 +78,7 @@ class TrainingRun:
             users_per_batch=max(1, settings.users_per_batch // world_size),
             max_edges=settings.max_edges,
             target_share=settings.target_share,
+            epoch_users=settings.epoch_users,
             seed=settings.seed,
             rank=rank,
             world_size=world_size,

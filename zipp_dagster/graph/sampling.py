@@ -54,6 +54,7 @@ class UserBlockSampler:
         max_edges: int,
         target_share: float,
         seed: int,
+        epoch_users: int | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -61,25 +62,34 @@ class UserBlockSampler:
         self.users_per_batch, self.max_edges = users_per_batch, max_edges
         self.target_share = target_share
         self.rank, self.world_size = rank, world_size
-        cumulative = np.concatenate([[0], np.cumsum(allowed, dtype=np.int64)])
-        usable = cumulative[graph.indptr[1:]] - cumulative[graph.indptr[:-1]]
         # One message must be left when a target is taken out.
-        self.candidates = np.flatnonzero(usable >= 2)
+        self.candidates = np.flatnonzero(graph.user_counts(allowed) >= 2)
         if len(self.candidates) == 0:
             raise ValueError(
                 "No user has two training links: nothing can be a target. Check the split "
                 "(graph.unseen_share) and the interactions table."
             )
-        self.batches = max(1, len(self.candidates) // (users_per_batch * world_size))
+        self.epoch_users = min(epoch_users or len(self.candidates), len(self.candidates))
+        self.batches = max(1, self.epoch_users // (users_per_batch * world_size))
+        self._order: tuple[int, Int[np.ndarray, " users"]] | None = None
 
     def batch(self, epoch: int, step: int) -> LinkBatch:
         """The batch of one step, `0 <= step < batches`."""
-        order = np.random.default_rng([self.seed, 11, epoch]).permutation(self.candidates)
-        # array_split spreads the remainder, so that no batch is tiny.
-        parts = np.array_split(order, self.batches * self.world_size)
-        users = np.sort(parts[step * self.world_size + self.rank])
+        order, parts = self._users_of(epoch), self.batches * self.world_size
+        # The remainder is spread as by array_split, so that no batch is tiny.
+        size, larger = divmod(len(order), parts)
+        part = step * self.world_size + self.rank
+        start = part * size + min(part, larger)
+        users = np.sort(order[start : start + size + (part < larger)])
         rng = np.random.default_rng([self.seed, 12, epoch, step, self.rank])
         return self._sample(users, rng)
+
+    def _users_of(self, epoch: int) -> Int[np.ndarray, " users"]:
+        """An epoch's users in its order; kept, because drawing it takes seconds for millions."""
+        if self._order is None or self._order[0] != epoch:
+            order = np.random.default_rng([self.seed, 11, epoch]).permutation(self.candidates)
+            self._order = epoch, order[: self.epoch_users]
+        return self._order[1]
 
     def _sample(self, users: Int[np.ndarray, " users"], rng: np.random.Generator) -> LinkBatch:
         owner, edges = edges_of(self.graph, users)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
-from zipp_dagster.graph.store import InteractionGraph, load_array
+from zipp_dagster.graph.store import BLOCK_USERS, InteractionGraph, load_array
 
 MESSAGE, VALIDATION, TEST = 0, 1, 2
 SEEN, UNSEEN = 0, 1
@@ -83,8 +84,7 @@ def temporal_split(
     Users with fewer than `min_communities` keep all edges as messages. Ties in time are broken by
     a seeded hash, not by community order, so that no community gathers the held-out links.
     """
-    order_key = np.asarray(graph.first_seen).astype(np.int64)
-    return _split(graph, out_dir, "temporal", order_key, seed, min_communities, unseen_share)
+    return _split(graph, out_dir, "temporal", seed, min_communities, unseen_share)
 
 
 def random_split(
@@ -96,30 +96,25 @@ def random_split(
     unseen_share: float = 0.1,
 ) -> SplitSummary:
     """Hold out one random community of each user for the test, and one for validation."""
-    order_key = np.zeros(graph.edges, dtype=np.int64)
-    return _split(graph, out_dir, "random", order_key, seed, min_communities, unseen_share)
+    return _split(graph, out_dir, "random", seed, min_communities, unseen_share)
 
 
 def _split(
     graph: InteractionGraph,
     out_dir: Path,
-    kind: str,
-    order_key: Int[np.ndarray, " edges"],
+    kind: Literal["temporal", "random"],
     seed: int,
     min_communities: int,
     unseen_share: float,
 ) -> SplitSummary:
     edge_rng, user_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
-    owner = np.repeat(np.arange(graph.users), graph.degrees)
-    latest_first = np.lexsort((edge_rng.random(graph.edges), -order_key, owner))
-    position = np.empty(graph.edges, dtype=np.int64)
-    position[latest_first] = np.arange(graph.edges) - np.repeat(
-        np.asarray(graph.indptr[:-1]), graph.degrees
-    )
-    eligible = np.repeat(graph.degrees >= min_communities, graph.degrees)
     roles = np.full(graph.edges, MESSAGE, dtype=np.uint8)
-    roles[eligible & (position == 0)] = TEST
-    roles[eligible & (position == 1)] = VALIDATION
+    for start, stop in graph.blocks(BLOCK_USERS):
+        low, high = int(graph.indptr[start]), int(graph.indptr[stop])
+        # Drawn block by block in order, these are the numbers that one draw for all edges gives.
+        tie = edge_rng.random(high - low)
+        age = np.zeros(high - low) if kind == "random" else -graph.first_seen[low:high].astype(int)
+        roles[low:high] = _block_roles(graph.degrees[start:stop], age, tie, min_communities)
     user_roles = np.full(graph.users, SEEN, dtype=np.uint8)
     unseen = user_rng.permutation(graph.users)[: round(unseen_share * graph.users)]
     user_roles[unseen] = UNSEEN
@@ -141,3 +136,21 @@ def _split(
         json.dumps({"seed": seed} | asdict(summary), indent=1) + "\n"
     )
     return summary
+
+
+def _block_roles(
+    degrees: Int[np.ndarray, " users"],
+    age: Int[np.ndarray, " edges"] | Float[np.ndarray, " edges"],
+    tie: Float[np.ndarray, " edges"],
+    min_communities: int,
+) -> UInt8[np.ndarray, " edges"]:
+    """The roles of one block's edges: of each user, the first by age and tie are held out."""
+    owner = np.repeat(np.arange(len(degrees)), degrees)
+    latest_first = np.lexsort((tie, age, owner))
+    position = np.empty(len(owner), dtype=np.int64)
+    position[latest_first] = np.arange(len(owner)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
+    eligible = np.repeat(degrees >= min_communities, degrees)
+    roles = np.full(len(owner), MESSAGE, dtype=np.uint8)
+    roles[eligible & (position == 0)] = TEST
+    roles[eligible & (position == 1)] = VALIDATION
+    return roles

@@ -29,6 +29,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Int, UInt
 
 FORMAT = 1
+# What is read at once where all edges are counted or sorted: some 6 million edges of a real graph.
+BLOCK_USERS, BLOCK_EDGES = 500_000, 8_000_000
 FEATURES = ("log_posts", "log_comments", "signed_log_score", "log_recency")
 
 
@@ -197,6 +199,23 @@ class InteractionGraph:
     def blocks(self, size: int) -> list[tuple[int, int]]:
         """User ranges of at most `size` users that cover the graph in order."""
         return [(start, min(start + size, self.users)) for start in range(0, self.users, size)]
+
+    def user_counts(self, keep: Bool[np.ndarray, " edges"]) -> Int[np.ndarray, " users"]:
+        """How many of each user's edges are kept; never more than a block of them in memory."""
+        found = np.empty(self.users, dtype=np.int64)
+        for start, stop in self.blocks(BLOCK_USERS):
+            bounds = np.asarray(self.indptr[start : stop + 1])
+            part = np.concatenate([[0], np.cumsum(keep[bounds[0] : bounds[-1]], dtype=np.int64)])
+            found[start:stop] = np.diff(part[bounds - bounds[0]])
+        return found
+
+    def subreddit_counts(self, keep: Bool[np.ndarray, " edges"]) -> Int[np.ndarray, " subreddits"]:
+        """How many of each community's edges are kept; never more than a block of them in memory."""
+        found = np.zeros(self.subreddits, dtype=np.int64)
+        for low in range(0, self.edges, BLOCK_EDGES):
+            part = slice(low, low + BLOCK_EDGES)
+            found += np.bincount(self.subreddit[part][keep[part]], minlength=self.subreddits)
+        return found
 
     def verify(self, block_users: int = 100_000) -> None:
         """Read every edge once and hold it to the layout: ranges, order, finite features.

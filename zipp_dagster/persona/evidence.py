@@ -17,7 +17,6 @@ from typing import Final
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, own_errors
 from zipp_dagster.persona import evidence_sql as sql
@@ -27,6 +26,7 @@ from zipp_dagster.persona.snippets import (
     TokenizerLoader,
     exclude_communities,
     existing,
+    only_users,
     token_counter,
     words_and_marks,
 )
@@ -146,10 +146,7 @@ def _opened(source: _Source) -> Iterator[duckdb.DuckDBPyConnection]:
     with source.opening() as connection:
         exclude_communities(connection, source.subreddits, source.floor)
         if source.users is not None:
-            wanted = pa.table({"user_id": pa.array(source.users, pa.uint64())})
-            connection.register("zipp_users", wanted)
-            connection.execute("create or replace temp table zipp_only as select * from zipp_users")
-            connection.unregister("zipp_users")
+            only_users(connection, source.users)
         with token_counter(connection, source.tokenizer()):
             connection.execute(sql.name_tokens(source.rankings))
         try:

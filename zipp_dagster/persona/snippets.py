@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,15 @@ def write_snippets(
     progress: Progress = silent,
     fan_out: FanOut = IN_LINE,
     need: Need = ONE_CORE,
+    users: Collection[int] | None = None,
 ) -> SnippetReport:
     """Writes the persona_snippets table, one file a user range, ordered by user.
 
     `opening` gives a DuckDB connection; each range is an item of `fan_out`. `tokenizer` loads what
     counts the tokens of each kept snippet; without one, words and marks are counted in SQL. Where
     there is more than one range, the sources are first split by range into a temporary folder beside
-    the output, so that each row of them is read once however many ranges there are.
+    the output, so that each row of them is read once however many ranges there are. With `users`, only
+    what they wrote.
     """
     for name in ("comments", "subreddits"):
         if not getattr(inputs, name):
@@ -91,10 +93,12 @@ def write_snippets(
     out_dir.mkdir(parents=True, exist_ok=True)
     # A dot keeps the folder out of every listing of a version's files.
     scratch = out_dir / ".ranges"
-    bits = _range_bits(inputs, settings)
-    source = _Source(opening, inputs, settings, tokenizer, bits, scratch)
+    wanted = None if users is None else tuple(sorted(users))
+    source = _Source(opening, inputs, settings, tokenizer, 0, scratch, wanted)
+    bits = _range_bits(source)
+    source = replace(source, bits=bits)
     files: list[Path] = []
-    excluded = people = users = snippets = tokens = 0
+    excluded = people = active = snippets = tokens = 0
     try:
         if bits:
             _split(source)
@@ -104,14 +108,14 @@ def write_snippets(
             parts = fan_out.stream(partial(_opened, source), select_range, items, need=need)
             for (_, number, path), part in zip(items, parts):
                 excluded = part[0]
-                people, users = people + part[1], users + part[2]
+                people, active = people + part[1], active + part[2]
                 snippets, tokens = snippets + part[3], tokens + part[4]
                 files.append(path)
                 shutil.rmtree(source.folder(number), ignore_errors=True)
                 progress(number + 1, 2**bits, "user ranges")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return SnippetReport(tuple(files), users, snippets, tokens, people - users, excluded, 2**bits)
+    return SnippetReport(tuple(files), active, snippets, tokens, people - active, excluded, 2**bits)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class _Source:
     tokenizer: TokenizerLoader
     bits: int
     scratch: Path
+    users: tuple[int, ...] | None
 
     def folder(self, user_range: int) -> Path:
         """Where the rows of a range are, if there is more than one."""
@@ -140,11 +145,11 @@ def _opened(source: _Source) -> Iterator[duckdb.DuckDBPyConnection]:
     ):
         if source.bits:
             connection.execute("set preserve_insertion_order = false")
-        _prepare(connection, source.inputs, source.settings)
+        _prepare(connection, source)
         try:
             yield connection
         finally:
-            for name in ("zipp_snippets", "zipp_holdout", "zipp_excluded"):
+            for name in ("zipp_snippets", "zipp_holdout", "zipp_excluded", "zipp_only"):
                 connection.execute(f"drop table if exists {name}")
             connection.execute("drop view if exists zipp_range")
             connection.execute("drop view if exists zipp_sources")
@@ -236,21 +241,36 @@ def existing(files: Sequence[Path]) -> list[str]:
     return [str(file) for file in files]
 
 
-def _range_bits(inputs: SnippetInputs, settings: SnippetSettings) -> int:
-    """Ranges are a power of two, so that a user's range is the head of the pseudonym."""
-    rows = sum(
-        pq.ParquetFile(file).metadata.num_rows
-        for file in existing([*inputs.comments, *inputs.submissions])
-    )
-    wanted = math.ceil(rows / settings.rows_per_range)
+def only_users(connection: duckdb.DuckDBPyConnection, users: Sequence[int]) -> None:
+    """Table zipp_only: the users that are asked for."""
+    connection.register("zipp_users", pa.table({"user_id": pa.array(users, pa.uint64())}))
+    connection.execute("create or replace temp table zipp_only as select * from zipp_users")
+    connection.unregister("zipp_users")
+
+
+def _range_bits(source: _Source) -> int:
+    """Ranges are a power of two, so that a user's range is the head of the pseudonym.
+
+    By the rows of the files; where only some users are asked for, by the rows that are theirs.
+    """
+    if source.users is None:
+        files = existing([*source.inputs.comments, *source.inputs.submissions])
+        rows = sum(pq.ParquetFile(file).metadata.num_rows for file in files)
+    else:
+        with _opened(source) as connection:
+            row = connection.execute("select count(*) from zipp_sources").fetchone()
+        assert row is not None
+        rows = int(row[0])
+    wanted = math.ceil(rows / source.settings.rows_per_range)
     return min(12, max(0, math.ceil(math.log2(max(1, wanted)))))
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection, inputs: SnippetInputs, settings: SnippetSettings
-) -> None:
+def _prepare(connection: duckdb.DuckDBPyConnection, source: _Source) -> None:
     """The small tables, and the lazily read sources."""
+    inputs, some = source.inputs, source.users is not None
     connection.execute(sql.word_macros())
-    exclude_communities(connection, inputs.subreddits, settings)
+    exclude_communities(connection, inputs.subreddits, source.settings)
     connection.execute(sql.holdout(existing(inputs.holdout)))
-    connection.execute(sql.sources(existing(inputs.comments), existing(inputs.submissions)))
+    if source.users is not None:
+        only_users(connection, source.users)
+    connection.execute(sql.sources(existing(inputs.comments), existing(inputs.submissions), some))

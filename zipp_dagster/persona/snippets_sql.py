@@ -95,8 +95,12 @@ def holdout(files: Sequence[str]) -> str:
     )
 
 
-def sources(comments: Sequence[str], submissions: Sequence[str]) -> str:
-    """Comments and text posts as one view; nothing is read before a user range asks."""
+def sources(comments: Sequence[str], submissions: Sequence[str], only_users: bool = False) -> str:
+    """Comments and text posts as one view; nothing is read before a user range asks.
+
+    With `only_users`, those of the users in zipp_only.
+    """
+    chosen = "and user_id in (select user_id from zipp_only)" if only_users else ""
     posts = (
         f"""
         union all by name
@@ -104,7 +108,7 @@ def sources(comments: Sequence[str], submissions: Sequence[str]) -> str:
             title || case when coalesce(selftext, '') in ('', '[removed]', '[deleted]') then ''
                 else '. ' || left(selftext, {_READ_CHARS}) end as body
         from {read_files(submissions)} where not is_image and not coalesce(over_18, false)
-          and subreddit not in (select subreddit from zipp_excluded)"""
+          and subreddit not in (select subreddit from zipp_excluded) {chosen}"""
         if submissions
         else ""
     )
@@ -113,7 +117,7 @@ def sources(comments: Sequence[str], submissions: Sequence[str]) -> str:
         select id, user_id, subreddit, link_id, score, created_at, null::varchar as title,
             left(body, {_READ_CHARS}) as body
         from {read_files(comments)} where body not in ('[removed]', '[deleted]')
-          and subreddit not in (select subreddit from zipp_excluded)
+          and subreddit not in (select subreddit from zipp_excluded) {chosen}
         {posts}
     """
 
