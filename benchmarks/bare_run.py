@@ -22,7 +22,7 @@ from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.materialise import Expected, _run_body, _skip_reason, expect
 from zipp_dagster.platform.registry import CHALLENGER, CHAMPION, ModelVersion
-from zipp_dagster.platform.versions import MANIFEST, WHOLE, Manifest
+from zipp_dagster.platform.versions import MANIFEST, WHOLE, FileEntry, Manifest
 from zipp_dagster.runner import known_months, local_platform
 
 
@@ -119,7 +119,7 @@ def _note(
     summary: Summary | None,
     skipped: str | None,
 ) -> None:
-    """The manifest that later bodies read; of files it says nothing."""
+    """The manifest that later bodies read: files by name and size, and no hash of them."""
     metadata = dict(summary.metadata) if summary else {}
     external = metadata.pop("external_files", ())
     manifest = Manifest(
@@ -131,7 +131,11 @@ def _note(
         config_hash=expected.config_hash,
         config=expected.config,
         inputs=expected.refs,
-        files=(),
+        files=tuple(
+            FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, "")
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=None,
         seconds=0.0,
