@@ -148,7 +148,9 @@ def _block_roles(
     owner = np.repeat(np.arange(len(degrees)), degrees)
     latest_first = np.lexsort((tie, age, owner))
     position = np.empty(len(owner), dtype=np.int64)
-    position[latest_first] = np.arange(len(owner)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
+    position[latest_first] = np.arange(len(owner)) - np.repeat(
+        np.cumsum(degrees) - degrees, degrees
+    )
     eligible = np.repeat(degrees >= min_communities, degrees)
     roles = np.full(len(owner), MESSAGE, dtype=np.uint8)
     roles[eligible & (position == 0)] = TEST
