@@ -63,7 +63,7 @@ def painted(job: Sketch | PairRequest) -> Any:
     }
     rest = {
         "flags": [],
-        "models": {"language_model": "lexical-1"},
+        "models": {"language_model": "lexical-1", "rewriter": None},
         "persona_id": "p",
         "seed": job.seed,
     }

@@ -79,7 +79,7 @@ class PersonalizeResponse(BaseModel):
     added: list[Because]
     persona_text: str
     flags: list[str]
-    models: dict[str, str]
+    models: dict[str, str | None]
     synthetic: bool
 
 
