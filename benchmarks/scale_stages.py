@@ -215,11 +215,10 @@ def snippets(run: Run, month: str | None) -> Outputs:
         run.files("stg_submissions"),
         run.files("benchmark_holdout"),
     )
-    with run.warehouse.connect() as connection:
-        report = write_snippets(
-            connection, inputs, run.settings.snippets, run.fresh("snippets"),
-            users=run.benchmark_users,
-        )  # fmt: skip
+    report = write_snippets(
+        run.warehouse.connect, inputs, run.settings.snippets, run.fresh("snippets"),
+        users=run.benchmark_users,
+    )  # fmt: skip
     return {"users": report.users, "snippets": report.snippets}
 
 
@@ -318,11 +317,12 @@ def inference(run: Run, month: str | None) -> Outputs:
 def rankings(run: Run, month: str | None) -> Outputs:
     """Each user's communities by attention and by dot product."""
     from zipp_dagster.encoder.rankings import write_rankings
+    from zipp_dagster.fanout import Threads
 
     own = run.settings.encoder
     report = write_rankings(
         run.folder("graph"), run.folder("embeddings"), run.fresh("rankings") / "part-0.parquet",
-        kept=own.rankings_kept, threads=own.inference_lanes,
+        kept=own.rankings_kept, fan_out=Threads(own.inference_lanes),
     )  # fmt: skip
     return {"rows": report.rows, "same_first": round(report.same_first, 3)}
 
@@ -336,11 +336,10 @@ def evidence(run: Run, month: str | None) -> Outputs:
         [run.folder("rankings") / "part-0.parquet"],
         run.files("subreddits"),
     )
-    with run.warehouse.connect() as connection:
-        report = collect_evidence(
-            connection, inputs, run.settings.persona, run.settings.snippets,
-            run.fresh("evidence"), users=run.benchmark_users,
-        )  # fmt: skip
+    report = collect_evidence(
+        run.warehouse.connect, inputs, run.settings.persona, run.settings.snippets,
+        run.fresh("evidence"), users=run.benchmark_users,
+    )  # fmt: skip
     return {"users": report.users, "snippets": report.snippets, "tokens": report.tokens}
 
 

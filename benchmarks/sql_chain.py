@@ -54,8 +54,7 @@ class SqlChain:
         ranges = 1
         if model.contract.ranges:
             ranges = self.warehouse.ranges(input_rows(model, inputs))
-        with self.warehouse.connect() as connection:
-            rows = run_model(model, inputs, empty, variables, connection, out, ranges)
+        rows = run_model(model, inputs, empty, variables, self.warehouse.connect, out, ranges)
         return Ran(rows, ranges)
 
     def files(self, name: str, month: str | None = None) -> list[Path]:
