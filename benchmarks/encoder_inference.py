@@ -33,7 +33,7 @@ from zipp_dagster.encoder.model_io import ModelConfig, load_model, save_model
 from zipp_dagster.encoder.models import build, embed_with_torch
 from zipp_dagster.encoder.ranking_check import check_rankings
 from zipp_dagster.encoder.rankings import write_rankings
-from zipp_dagster.fanout import Threads
+from zipp_dagster.fanout import Local
 from zipp_dagster.graph.sampling import messages_of
 from zipp_dagster.graph.store import InteractionGraph
 from zipp_dagster.graph.synthetic import write_heavy_tailed_graph
@@ -115,7 +115,7 @@ def measure(root: Path, graph_dir: Path, settings: EncoderSettings) -> Measured:
             middle_wall, middle_cpu = time.perf_counter(), time.process_time()
             write_rankings(
                 graph_dir, out, out / "rankings.parquet",
-                kept=settings.rankings_kept, fan_out=Threads(settings.inference_lanes),
+                kept=settings.rankings_kept, fan_out=Local(settings.inference_lanes),
             )  # fmt: skip
             end_wall, end_cpu = time.perf_counter(), time.process_time()
         faults = check_rankings(out / "rankings.parquet", InteractionGraph.open(graph_dir))

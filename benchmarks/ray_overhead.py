@@ -13,7 +13,7 @@ import time
 
 from sample_home import machine
 
-from zipp_dagster.fanout import FanOut, Threads
+from zipp_dagster.fanout import FanOut, Local
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.progress import Progress
 
@@ -59,7 +59,7 @@ def main() -> None:
 
     from zipp_dagster.platform.ray_engine import connect
 
-    local, expected = measure(Threads(2), arguments.items, arguments.rounds)
+    local, expected = measure(Local(2), arguments.items, arguments.rounds)
     each = {
         "node_ip_address": "127.0.0.1",
         "num_cpus": 1,

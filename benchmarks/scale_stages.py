@@ -317,12 +317,12 @@ def inference(run: Run, month: str | None) -> Outputs:
 def rankings(run: Run, month: str | None) -> Outputs:
     """Each user's communities by attention and by dot product."""
     from zipp_dagster.encoder.rankings import write_rankings
-    from zipp_dagster.fanout import Threads
+    from zipp_dagster.fanout import Local
 
     own = run.settings.encoder
     report = write_rankings(
         run.folder("graph"), run.folder("embeddings"), run.fresh("rankings") / "part-0.parquet",
-        kept=own.rankings_kept, fan_out=Threads(own.inference_lanes),
+        kept=own.rankings_kept, fan_out=Local(own.inference_lanes),
     )  # fmt: skip
     return {"rows": report.rows, "same_first": round(report.same_first, 3)}
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from zipp_dagster.fanout import ItemError, Need, QuarantinedItems, Threads, own_errors
+from zipp_dagster.fanout import ItemError, Local, Need, QuarantinedItems, own_errors
 from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
 
@@ -27,11 +27,11 @@ class Crowd:
 
 
 def test_results_come_in_the_order_of_the_items_however_long_each_takes():
-    assert Threads(3).map(lambda x: time.sleep(0.02 * x) or x * x, [3, 2, 1, 0]) == [9, 4, 1, 0]
+    assert Local(3).map(lambda x: time.sleep(0.02 * x) or x * x, [3, 2, 1, 0]) == [9, 4, 1, 0]
 
 
 def test_no_items_are_no_results():
-    assert Threads().map(lambda x: x, []) == []
+    assert Local().map(lambda x: x, []) == []
 
 
 def test_never_more_items_are_in_work_than_there_are_workers():
@@ -43,7 +43,7 @@ def test_never_more_items_are_in_work_than_there_are_workers():
 @pytest.mark.parametrize("need", [Need(cpus=2), Need(cpus=7), Need(cpus=0.5, gpus=1)])
 def test_items_that_fill_all_cores_or_the_gpu_run_one_after_the_other(need):
     crowd = Crowd()
-    Threads(2).map(crowd, range(4), need=need)
+    Local(2).map(crowd, range(4), need=need)
     assert crowd.most == 1
 
 
@@ -56,7 +56,7 @@ def test_a_failure_names_the_item_keeps_its_cause_and_ends_the_map():
         done.append(x)
 
     with pytest.raises(ItemError, match="item 1 of 50: burnt") as error:
-        Threads(1).map(work, list(range(50)))
+        Local(1).map(work, list(range(50)))
     assert isinstance(error.value.__cause__, ValueError)
     assert len(done) < 50
 
@@ -65,7 +65,7 @@ def test_a_poison_item_is_quarantined_with_its_error_once_all_others_are_done():
     with pytest.raises(
         QuarantinedItems, match="2 of 4 items failed: item 0: .*; item 2: "
     ) as error:
-        Threads(2).map(lambda x: 6 // (x % 2), [0, 1, 2, 3], on_error="quarantine")
+        Local(2).map(lambda x: 6 // (x % 2), [0, 1, 2, 3], on_error="quarantine")
     assert error.value.results == [None, 6, None, 6]
     assert {at: type(e) for at, e in error.value.errors.items()} == {
         0: ZeroDivisionError,
@@ -75,7 +75,7 @@ def test_a_poison_item_is_quarantined_with_its_error_once_all_others_are_done():
 
 def test_progress_counts_every_item():
     seen = []
-    Threads(2).map(lambda x: x, "abc", lambda done, total, note="": seen.append((done, total)))
+    Local(2).map(lambda x: x, "abc", lambda done, total, note="": seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -86,7 +86,7 @@ def test_items_report_their_own_units_and_progress_tells_the_sum():
         return item
 
     seen = []
-    found = Threads(2).map_reporting(work, [5, 7], lambda *report: seen.append(report))
+    found = Local(2).map_reporting(work, [5, 7], lambda *report: seen.append(report))
     assert found == [5, 7]
     assert len(seen) == 12 and seen[-1] == (12, 12, "crumbs")
 
@@ -94,7 +94,7 @@ def test_items_report_their_own_units_and_progress_tells_the_sum():
 @pytest.mark.parametrize("items", [[0], [1, 0, 2]])
 def test_a_long_item_that_fails_is_named_too(items):
     with pytest.raises(ItemError, match=f"item {items.index(0)} of {len(items)}: integer division"):
-        Threads(2).map_reporting(lambda item, progress: 1 // item, items)
+        Local(2).map_reporting(lambda item, progress: 1 // item, items)
 
 
 class Oven:
@@ -117,7 +117,7 @@ class Oven:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_stream_opens_a_state_a_lane_and_keeps_the_order(workers):
     oven = Oven()
-    found = list(Threads(workers).stream(oven.open, Oven.bake, range(20)))
+    found = list(Local(workers).stream(oven.open, Oven.bake, range(20)))
     assert found == [10 * item for item in range(20)]
     assert 1 <= oven.opened <= workers
     assert oven.closed == oven.opened
@@ -131,14 +131,14 @@ def test_a_stream_takes_few_items_ahead_of_its_caller():
             taken.append(item)
             yield item
 
-    stream = Threads(2).stream(Oven().open, Oven.bake, items())
+    stream = Local(2).stream(Oven().open, Oven.bake, items())
     assert next(stream) == 0
     stream.close()
     assert len(taken) <= 5
 
 
 def test_a_stream_ends_at_the_item_that_fails():
-    stream = Threads(2).stream(Oven().open, lambda oven, item: 6 // item, [3, 2, 0, 1])
+    stream = Local(2).stream(Oven().open, lambda oven, item: 6 // item, [3, 2, 0, 1])
     assert [next(stream), next(stream)] == [2, 3]
     with pytest.raises(ItemError, match="item 2: "):
         next(stream)
@@ -149,7 +149,7 @@ def test_a_stages_own_error_does_not_lead_back_to_itself():
         raise ValueError(f"{item} is bad")
 
     with pytest.raises(ValueError, match="bad") as caught, own_errors():
-        Threads(2).map(refuse, ["this"])
+        Local(2).map(refuse, ["this"])
     seen, error = [], caught.value
     while error is not None:
         assert error not in seen

@@ -1,8 +1,9 @@
 """One function over many items, whoever runs it: the seam between stages and engines.
 
 What lives here: what a stage may ask for, and the engine that needs nothing (threads of this
-process: what is mapped spends its time in DuckDB, zstd, torch or numba, which release the lock).
-What does not: the choice by settings and the engine on a cluster (`zipp_dagster.platform`).
+process: most of what is mapped spends its time in DuckDB, zstd, torch or numba, which release the
+lock; processes for what does not, `worker_processes`). What does not: the choice by settings and the
+engine on a cluster (`zipp_dagster.platform`).
 
 What is mapped is a function of a module with plain data as its item: it may run in another process
 on another machine. Files are passed as paths, which every machine must see.
@@ -17,10 +18,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from threading import Lock
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from zipp_dagster.progress import Progress, silent
+from zipp_dagster.worker_processes import Submit, worker_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +35,7 @@ OnError = Literal["raise", "quarantine"]
 class Need:
     """What one item keeps busy while it is in work: cores, GPUs, bytes of memory (0: not told).
 
-    `in_python`: it is mostly Python, so threads of one process beside one another gain nothing.
+    `in_python`: it is mostly Python, so it needs a process of its own to run beside another.
     """
 
     cpus: float = 1
@@ -121,8 +124,8 @@ class FanOut(Protocol):
 
 
 @dataclass(frozen=True)
-class Threads:
-    """Threads of this process, at most `workers` cores at once."""
+class Local:
+    """One machine, at most `workers` cores at once: threads, or processes for what is in Python."""
 
     workers: int = 1
     elsewhere: ClassVar[bool] = False
@@ -139,8 +142,8 @@ class Threads:
         """See `FanOut.map`."""
         results: list[Any] = [None] * len(items)
         errors: dict[int, BaseException] = {}
-        with ThreadPoolExecutor(self.at_once(need)) as pool:
-            futures = [pool.submit(function, item) for item in items]
+        with self._lanes(need, len(items), nullcontext) as submit:
+            futures = [submit(_without_state, (function, item)) for item in items]
             for position, future in enumerate(futures):
                 try:
                     results[position] = future.result()
@@ -163,12 +166,12 @@ class Threads:
         *,
         need: Need = ONE_CORE,
     ) -> list[Result]:
-        """See `FanOut.map_reporting`."""
+        """See `FanOut.map_reporting`. Always in threads: items report as they go."""
         board = Board(progress)
         if len(items) == 1:
             # In the caller's thread, where an interrupt arrives.
             return [_at(0, partial(function, items[0], board.of(0)), 1)]
-        with ThreadPoolExecutor(self.at_once(need)) as pool:
+        with ThreadPoolExecutor(1 if need.in_python else self.at_once(need)) as pool:
             futures = [pool.submit(function, item, board.of(at)) for at, item in enumerate(items)]
             try:
                 wait(futures, return_when="FIRST_EXCEPTION")
@@ -188,34 +191,50 @@ class Threads:
         need: Need = ONE_CORE,
     ) -> Iterator[Result]:
         """See `FanOut.stream`."""
-        lanes = self.at_once(need)
-        with ExitStack() as opened:
-            states = _States(opening, opened)
-            if lanes == 1:
-                for position, item in enumerate(items):
+        lanes, taken = self.at_once(need), iter(items)
+        first = list(islice(taken, 2))
+        if lanes == 1 or len(first) < 2:
+            with ExitStack() as opened:
+                states = _States(opening, opened)
+                for position, item in enumerate(chain(first, taken)):
                     yield _at(position, partial(states.use, function, item))
-                return
-            pool = ThreadPoolExecutor(lanes)
-            waiting: deque[tuple[int, Future[Result]]] = deque()
-            try:
-                for position, item in enumerate(items):
-                    waiting.append((position, pool.submit(states.use, function, item)))
-                    if len(waiting) >= 2 * lanes:
-                        at, future = waiting.popleft()
-                        yield _at(at, future.result)
-                for at, future in waiting:
+            return
+        waiting: deque[tuple[int, Future[Result]]] = deque()
+        with self._lanes(need, len(first), opening) as submit:
+            for position, item in enumerate(chain(first, taken)):
+                waiting.append((position, submit(function, item)))
+                if len(waiting) >= 2 * lanes:
+                    at, future = waiting.popleft()
                     yield _at(at, future.result)
-            finally:
-                pool.shutdown(cancel_futures=True)
+            for at, future in waiting:
+                yield _at(at, future.result)
 
     def at_once(self, need: Need) -> int:
         """How many such items are in work at once."""
-        if need.gpus or need.in_python:
+        if need.gpus:
             return 1
         return max(1, int(self.workers // need.cpus))
 
+    @contextmanager
+    def _lanes(
+        self, need: Need, items: int, opening: Callable[[], AbstractContextManager[State]]
+    ) -> Iterator[Submit]:
+        """What puts items in work. An error in the block drops those that are not yet begun."""
+        lanes = self.at_once(need)
+        if need.in_python and lanes > 1 and items > 1:
+            with worker_processes(lanes, opening) as submit:
+                yield submit
+            return
+        with ExitStack() as opened:
+            states = _States(opening, opened)
+            pool = ThreadPoolExecutor(lanes)
+            try:
+                yield lambda function, item: pool.submit(states.use, function, item)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
-IN_LINE = Threads()
+
+IN_LINE = Local()
 """One item after the other, in the caller's thread where it may be: the default of every stage."""
 
 
@@ -290,7 +309,11 @@ def own_errors() -> Iterator[None]:
 
 def given(state: State) -> Callable[[], AbstractContextManager[State]]:
     """An `opening` for a state that is there already and needs no closing; for one process."""
-    return lambda: nullcontext(state)
+    return partial(_nothing_to_close, state)
+
+
+def _nothing_to_close(state: State) -> AbstractContextManager[State]:
+    return nullcontext(state)
 
 
 def loaded(load: Callable[..., State], *arguments: Any) -> AbstractContextManager[State]:
@@ -303,6 +326,11 @@ def need_of_model(device: str) -> Need:
     if device.startswith("cuda"):
         return Need(cpus=1, gpus=1)
     return Need(cpus=os.cpu_count() or 1)
+
+
+def _without_state(_: None, call: tuple[Callable[[Item], Result], Item]) -> Result:
+    function, item = call
+    return function(item)
 
 
 def _at(position: int, call: Callable[[], Result], total: int = 0) -> Result:

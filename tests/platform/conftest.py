@@ -13,7 +13,7 @@ import pytest
 
 from tests.object_storage import BUCKET, S3Server, serving
 from tests.platform.bakery import CATALOGUE, OvenSettings
-from zipp_dagster.fanout import Threads
+from zipp_dagster.fanout import Local
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.config import ServerSettings
 from zipp_dagster.platform.lake import Lake
@@ -133,7 +133,7 @@ def platform(tmp_path: Path, lake: Lake, registry: Registry) -> Platform:
         lake=lake,
         warehouse=Warehouse("256MB", 1, tmp_path / "spill"),
         registry=registry,
-        compute=Threads(),
+        compute=Local(),
         home=tmp_path,
     )
 

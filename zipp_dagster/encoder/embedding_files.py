@@ -26,7 +26,7 @@ from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.inference import GraphInference
 from zipp_dagster.encoder.inference_progress import InferenceProgress, OpenSoftmax
 from zipp_dagster.encoder.model_io import ModelError, StoredModel, load_model
-from zipp_dagster.fanout import FanOut, Threads, own_errors
+from zipp_dagster.fanout import FanOut, Local, own_errors
 from zipp_dagster.graph.features import load_subreddit_text
 from zipp_dagster.graph.store import Block, InteractionGraph
 from zipp_dagster.progress import Progress, in_words, silent
@@ -74,7 +74,7 @@ def embed_all(
         ModelError: a damaged model, or one that does not fit, or an embedding that is not finite.
     """
     began = perf_counter()
-    fan_out = fan_out or Threads(settings.inference_lanes)
+    fan_out = fan_out or Local(settings.inference_lanes)
     inference = _open(model_dir, graph_dir, features_dir, settings)
     graph, width = inference.graph, inference.hidden
     users_file, attention_file = scratch_dir / "user_embeddings.npy", scratch_dir / "attention.npy"

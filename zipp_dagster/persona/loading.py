@@ -27,7 +27,11 @@ def load_writer(
 
 
 def need_of(settings: LanguageModelSettings) -> Need:
-    """A model in process keeps a GPU or all cores busy; the others are Python."""
-    if settings.kind == "transformers":
-        return need_of_model(settings.device)
-    return Need(in_python=True)
+    """A model in process keeps a GPU or all cores busy, word lists are Python.
+
+    A server's answers are waited for: one writer on a machine has all requests that
+    `concurrency` allows.
+    """
+    if settings.kind == "lexical":
+        return Need(in_python=True)
+    return need_of_model(settings.device if settings.kind == "transformers" else "cpu")

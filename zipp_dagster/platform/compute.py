@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zipp_dagster.fanout import FanOut, Threads
+from zipp_dagster.fanout import FanOut, Local
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.progress import Progress
 
@@ -26,7 +26,7 @@ def engine_of(settings: ComputeSettings) -> FanOut:
         from zipp_dagster.platform.ray_engine import connect
 
         return connect(settings)
-    return Threads(settings.workers)
+    return Local(settings.workers)
 
 
 def train_in_processes(

@@ -23,7 +23,7 @@ from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.embedding_files import embed_all
 from zipp_dagster.encoder.rankings import write_rankings
 from zipp_dagster.encoder.together import TrainingTask, train_together
-from zipp_dagster.fanout import Need, Threads, loaded
+from zipp_dagster.fanout import Local, Need, loaded
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
 from zipp_dagster.persona.loading import load_writer
@@ -34,7 +34,7 @@ from zipp_dagster.reddit.erasure import NO_TOMBSTONES
 from zipp_dagster.reddit.read_month import DumpToRead, read_dump
 
 pytestmark = pytest.mark.long
-LOCAL = Threads(2)
+LOCAL = Local(2)
 
 
 class Killing:
