@@ -11,6 +11,7 @@ from typing import Any
 
 from assets.encoder import GRAPH_INPUTS, OWNER, images_of
 from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
@@ -168,7 +169,7 @@ def all_encoders_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
     pool="gpu",
 )
 def encoder_ablation(
-    inputs: Inputs, out: Draft, settings: EncoderSettings, progress: Progress
+    inputs: Inputs, out: Draft, settings: EncoderSettings, compute: FanOut, progress: Progress
 ) -> Summary:
     """The candidate beside its rivals on one split, each graph encoder with and without ImageAlign.
 
@@ -196,6 +197,7 @@ def encoder_ablation(
         progress,
         # Ids only: the encoders never see what was held out.
         users=np.unique(inputs["benchmark_holdout"].table()["user_id"].to_numpy()),
+        fan_out=compute,
     )
     parquet.write_table(result.table, out.path("part-0.parquet"), compression="zstd")
     parquet.write_table(result.rankings, out.path(OWN_COMMUNITIES), compression="zstd")

@@ -1,12 +1,12 @@
 """The encoder ablation: every encoder × metric on one split, tuned alike, over several seeds.
 
-What lives here: which encoders are compared, and the training of those that train. What does not:
-the table and its intervals (`comparison`), the metrics, and the encoders.
+What lives here: which encoders are compared, and in which order. What does not: training and tuning
+those that train (`trained_rivals`), the table and its intervals (`comparison`), the metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ import pyarrow as pa
 from zipp_dagster.encoder import rivals
 from zipp_dagster.encoder.comparison import Ablation, Comparison, model_scorer
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
-from zipp_dagster.encoder.evaluation import DotScorer
 from zipp_dagster.encoder.model_io import load_model
-from zipp_dagster.encoder.tuning import tune
+from zipp_dagster.encoder.trained_rivals import Bench, TrainedEncoder
 from zipp_dagster.encoder.variants import training_variants
+from zipp_dagster.fanout import IN_LINE, FanOut
 from zipp_dagster.progress import Progress, silent
 
 # Name → (architecture, with ImageAlign).
@@ -67,6 +67,7 @@ def run_ablation(
     trained: Mapping[str, Path] | None = None,
     progress: Progress = silent,
     users: np.ndarray | None = None,
+    fan_out: FanOut = IN_LINE,
 ) -> Ablation:
     """Fit or train every encoder on one split, tune them alike, and compare them.
 
@@ -83,8 +84,9 @@ def run_ablation(
             with those that it finds there.
         trained: model directories by name (keys of `TRAINED`) that need no training again; they
             must come from the same split and settings.
-        progress: told encoders.
+        progress: told encoders and trainings.
         users: people (ids, uint64) whose own communities each encoder ranks, for `rankings`.
+        fan_out: trainings are its items.
 
     Raises:
         ValueError: an unknown name in `trained`.
@@ -94,7 +96,19 @@ def run_ablation(
         raise ValueError(f"Unknown encoders {unknown}; the ablation knows {sorted(TRAINED)}.")
     data = Comparison(graph_dir, split_dir, features_dir, visual, settings, users)
     direct = rivals.all_rivals(data.graph, data.split, data.text, settings.tuning_variants)
-    total = 1 + len(direct) + len(TRAINED)
+    compared: dict[str, TrainedEncoder] = {}
+    for name, (architecture, align) in TRAINED.items():
+        if align and (data.images is None or settings.image_align_weight == 0):
+            data.notes.append(f"{name} is left out: ImageAlign is off or there are no images.")
+            continue
+        weight = settings.image_align_weight if align else 0.0
+        aligned = settings.model_copy(update={"image_align_weight": weight})
+        variants = training_variants(aligned, settings.tuning_variants)
+        compared[name] = TrainedEncoder(name, architecture, variants, trained.get(name))
+    bench = Bench((graph_dir, split_dir, features_dir), visual, scratch_dir, fan_out, progress)
+    first = [training for encoder in compared.values() for training in encoder.first(bench)]
+    seeds = range(settings.seed + 1, settings.seed + settings.ablation_seeds)
+    total = bench.total = 1 + len(direct) + len(first) + len(compared) * len(seeds)
     data.add(rivals.popularity(data.graph, data.split))
     progress(1, total, "popularity")
     for place, (name, fit) in enumerate(direct.items()):
@@ -106,25 +120,14 @@ def run_ablation(
         if isinstance(own, rivals.Rival) and (vectors := own.vectors()) is not None:
             data.add_retrieval(name, vectors)
         progress(2 + place, total, name)
-    for place, (name, (architecture, align)) in enumerate(TRAINED.items()):
-        if align and (data.images is None or settings.image_align_weight == 0):
-            data.notes.append(f"{name} is left out: ImageAlign is off or there are no images.")
-        else:
-            weight = settings.image_align_weight if align else 0.0
-            own_settings = settings.model_copy(update={"image_align_weight": weight})
-
-            def fitted(
-                key: str,
-                chosen: EncoderSettings,
-                architecture: Architecture = architecture,
-            ) -> Path:
-                return _train(
-                    (graph_dir, split_dir, features_dir),
-                    visual, chosen, architecture, scratch_dir, key,
-                )  # fmt: skip
-
-            _add_trained(data, name, own_settings, fitted, trained.get(name))
-        progress(2 + len(direct) + place, total, name)
+    bench.done = 1 + len(direct)
+    bench.train(first)
+    for encoder in compared.values():
+        encoder.tune(data, bench)
+    bench.train([e.training(seed, bench) for e in compared.values() for seed in seeds])
+    for encoder in compared.values():
+        for seed in seeds:
+            encoder.add_seed(seed, data, bench)
     best = ", ".join(f"{metric} {encoder}" for metric, encoder in data_winners(data).items())
     data.notes.append(f"Best over all links: {best}.")
     return data.finish(baselines=("popularity", "gatv2"), versus=VERSUS)
@@ -133,55 +136,3 @@ def run_ablation(
 def data_winners(data: Comparison) -> dict[str, str]:
     """The best encoder by metric, before the table is written."""
     return data.finish(baselines=()).winners()
-
-
-def _add_trained(
-    data: Comparison,
-    name: str,
-    settings: EncoderSettings,
-    fitted: Callable[[str, EncoderSettings], Path],
-    given: Path | None,
-) -> None:
-    """Tune one trained encoder on the settings' seed, then add it for every seed."""
-    variants = training_variants(settings, settings.tuning_variants)
-
-    def scorer(directory: Path) -> DotScorer:
-        model = load_model(directory)
-        return model_scorer(name, model, data.graph, data.split, data.text, settings)
-
-    directories = [
-        given if given and number == 0 else fitted(f"{name}.{number}", chosen)
-        for number, (_, chosen) in enumerate(variants)
-    ]
-    scorers = [scorer(directory) for directory in directories]
-    described = [description for description, _ in variants]
-    tuned = tune(zip(described, scorers), data.graph, data.split)
-    data.tuning += tuned.runs
-    data.notes.append(f"{name}: {tuned.description}.")
-    data.add(tuned.scorer)
-    data.add_model(name, load_model(directories[tuned.variant]), scorers[tuned.variant])
-    for extra in range(1, settings.ablation_seeds):
-        seed = settings.seed + extra
-        again = variants[tuned.variant][1].model_copy(update={"seed": seed})
-        directory = fitted(f"{name}.seed{seed}", again)
-        another = scorer(directory)
-        data.add(tuned.refitted(another, data.graph, data.split))
-        data.add_model(name, load_model(directory), another)
-
-
-def _train(
-    dirs: tuple[Path, Path, Path],
-    visual: pa.Table | None,
-    settings: EncoderSettings,
-    architecture: Architecture,
-    scratch_dir: Path,
-    key: str,
-) -> Path:
-    from zipp_dagster.encoder.training import train
-
-    out, scratch = scratch_dir / key, scratch_dir / f"{key}.unfinished"
-    # They may be there already: a killed run left its checkpoint to resume from.
-    out.mkdir(exist_ok=True)
-    scratch.mkdir(exist_ok=True)
-    train(*dirs, visual, settings, out, scratch, architecture=architecture)
-    return out

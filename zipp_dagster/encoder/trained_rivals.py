@@ -1,0 +1,138 @@
+"""The trained encoders of an ablation: each tuned on one seed, then trained again by others.
+
+What lives here: which trainings that takes, and running several at once. What does not: which
+encoders there are (`ablation`), the search (`tuning`), and the loop (`training`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from zipp_dagster.encoder.comparison import Comparison, model_scorer
+from zipp_dagster.encoder.config import Architecture, EncoderSettings
+from zipp_dagster.encoder.evaluation import DotScorer
+from zipp_dagster.encoder.model_io import load_model
+from zipp_dagster.encoder.tuning import Tuned, tune
+from zipp_dagster.fanout import FanOut, Need, need_of_model, own_errors
+from zipp_dagster.progress import Progress
+
+
+@dataclass(frozen=True)
+class Training:
+    """The arguments of `train`, for any process."""
+
+    dirs: tuple[Path, Path, Path]
+    visual: pa.Table | None
+    settings: EncoderSettings
+    architecture: Architecture
+    out_dir: Path
+
+    def run(self) -> None:
+        """Trains; a killed run of the same goes on."""
+        from zipp_dagster.encoder.training import train
+
+        scratch = self.out_dir.with_name(f"{self.out_dir.name}.unfinished")
+        # They may be there already: a killed run left its checkpoint to resume from.
+        self.out_dir.mkdir(exist_ok=True)
+        scratch.mkdir(exist_ok=True)
+        train(
+            *self.dirs, self.visual, self.settings, self.out_dir, scratch,
+            architecture=self.architecture,
+        )  # fmt: skip
+
+
+@dataclass
+class Bench:
+    """Where encoders are trained: the data, a directory for models, and an engine."""
+
+    dirs: tuple[Path, Path, Path]
+    visual: pa.Table | None
+    scratch_dir: Path
+    fan_out: FanOut
+    progress: Progress
+    done: int = 0
+    total: int = 0
+
+    def training(self, key: str, architecture: Architecture, settings: EncoderSettings) -> Training:
+        """One training, with a directory of its own."""
+        return Training(self.dirs, self.visual, settings, architecture, self.scratch_dir / key)
+
+    def train(self, trainings: Sequence[Training]) -> None:
+        """Trains all, as many at once as the engine does."""
+        from zipp_dagster.encoder.training_setup import choose_device
+
+        if not trainings:
+            return
+        settings, before = trainings[0].settings, self.done
+
+        def report(done: int, total: int, note: str = "") -> None:
+            self.done = before + done
+            self.progress(self.done, self.total, trainings[done - 1].out_dir.name)
+
+        device = choose_device(settings.device).type
+        need = Need(settings.threads, in_python=True) if device == "cpu" else need_of_model(device)
+        with own_errors():
+            self.fan_out.map(Training.run, trainings, report, need=need)
+
+
+@dataclass
+class TrainedEncoder:
+    """One trained encoder: tuned on the settings' seed, then scored for every seed."""
+
+    name: str
+    architecture: Architecture
+    variants: list[tuple[str, EncoderSettings]]
+    given: Path | None
+    tuned: Tuned | None = None
+
+    def first(self, bench: Bench) -> list[Training]:
+        """A training for each variant that is not given."""
+        return [
+            bench.training(f"{self.name}.{number}", self.architecture, chosen)
+            for number, (_, chosen) in enumerate(self.variants)
+            if number > 0 or self.given is None
+        ]
+
+    def tune(self, data: Comparison, bench: Bench) -> None:
+        """Choose a variant, and add it to the comparison."""
+        directories = [
+            self.given
+            if self.given and number == 0
+            else bench.scratch_dir / f"{self.name}.{number}"
+            for number in range(len(self.variants))
+        ]
+        scorers = [self._scorer(directory, data) for directory in directories]
+        described = [description for description, _ in self.variants]
+        self.tuned = tuned = tune(zip(described, scorers), data.graph, data.split)
+        data.tuning += tuned.runs
+        data.notes.append(f"{self.name}: {tuned.description}.")
+        data.add(tuned.scorer)
+        data.add_model(self.name, load_model(directories[tuned.variant]), scorers[tuned.variant])
+
+    def training(self, seed: int, bench: Bench) -> Training:
+        """The chosen variant with another seed."""
+        _, chosen = self.variants[self._chosen.variant]
+        key = f"{self.name}.seed{seed}"
+        return bench.training(key, self.architecture, chosen.model_copy(update={"seed": seed}))
+
+    def add_seed(self, seed: int, data: Comparison, bench: Bench) -> None:
+        """Add the chosen variant as that seed trained it."""
+        directory = bench.scratch_dir / f"{self.name}.seed{seed}"
+        scorer = self._scorer(directory, data)
+        data.add(self._chosen.refitted(scorer, data.graph, data.split))
+        data.add_model(self.name, load_model(directory), scorer)
+
+    @property
+    def _chosen(self) -> Tuned:
+        if self.tuned is None:
+            raise RuntimeError(f"{self.name} is not tuned yet")
+        return self.tuned
+
+    def _scorer(self, directory: Path, data: Comparison) -> DotScorer:
+        return model_scorer(
+            self.name, load_model(directory), data.graph, data.split, data.text, data.settings
+        )
