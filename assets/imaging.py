@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zipp_dagster.fanout import FanOut, need_of_model
+from zipp_dagster.fanout import FanOut, Need, need_of_model
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
@@ -204,6 +204,7 @@ def generated_images(
 
     from zipp_dagster.imaging.generation import Elsewhere, generate
     from zipp_dagster.imaging.image_files import ImageRequest
+    from zipp_dagster.imaging.lanes import is_small
     from zipp_dagster.imaging.pipelines import load_pipeline, pick_device
     from zipp_dagster.imaging.seeds import case_seed
     from zipp_dagster.imaging.stored_models import stored_model
@@ -220,6 +221,8 @@ def generated_images(
     ]
     special = with_image_step(request.method for request in requests)
     earlier = _earlier_images(platform, out)
+    load = partial(load_pipeline, stored.model, stored.revision, settings)
+    need = need_of_model(pick_device(settings.device))
     report = generate(
         [request for request in requests if request.method not in special],
         loaded,
@@ -228,13 +231,7 @@ def generated_images(
         out.scratch,
         progress,
         existing=earlier,
-        elsewhere=Elsewhere(
-            compute,
-            partial(load_pipeline, stored.model, stored.revision, settings),
-            need_of_model(pick_device(settings.device)),
-        )
-        if compute.elsewhere
-        else None,
+        elsewhere=Elsewhere(compute, load, need) if compute.elsewhere else None,
     )
     cases = inputs["benchmark_prompts"].table().select(["case_id", "user_id"]).to_pylist()
     owner = {row["case_id"]: row["user_id"] for row in cases}
@@ -251,6 +248,10 @@ def generated_images(
         out.scratch,
         progress,
         existing=earlier,
+        # A small generator is mostly Python between its operations.
+        elsewhere=Elsewhere(compute, load, Need(in_python=True) if is_small(loaded) else need)
+        if compute.elsewhere or is_small(loaded)
+        else None,
     )
     out.path(LEFT_OUT).write_text(json.dumps(personal.left_out))
     parquet.write_table(personal.cost_table(), out.path(COSTS), compression="zstd")

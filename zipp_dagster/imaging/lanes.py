@@ -12,6 +12,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -33,10 +34,27 @@ def lane_count(loaded: LoadedPipeline, settings: ImagingSettings) -> int:
     """How many batches are drawn at once: `imaging.lanes`, or what suits device and model."""
     if settings.lanes:
         return settings.lanes
+    return torch.get_num_threads() if is_small(loaded) else 1
+
+
+@contextmanager
+def one_thread_where_small(loaded: LoadedPipeline) -> Iterator[None]:
+    """One thread for a small denoiser on a CPU: another process has the other cores."""
+    threads = torch.get_num_threads()
+    if is_small(loaded):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def is_small(loaded: LoadedPipeline) -> bool:
+    """Whether the denoiser is on a CPU whose cores one of its operations does not fill."""
     if loaded.device != "cpu":
-        return 1
+        return False
     weights = sum(parameter.numel() for parameter in denoiser(loaded.pipeline).parameters())
-    return torch.get_num_threads() if weights < SMALL else 1
+    return weights < SMALL
 
 
 def in_lanes(

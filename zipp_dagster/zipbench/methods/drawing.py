@@ -1,4 +1,4 @@
-"""Drawing for methods with an image step: person by person, content-addressed, resumable.
+"""Drawing for methods with an image step: people as items, content-addressed, resumable.
 
 The frozen generator's own drawing is `imaging.generation`. A picture's key also covers the method, its
 version and the person's history, so that earlier pictures are used again and nothing else is. A
@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zipp_dagster import fanout
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.zipbench.config import MethodSettings
 from zipp_dagster.zipbench.methods.base import ImageContext, ImageStep, NotHere, PastPicture
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from zipp_dagster.imaging.config import ImagingSettings
+    from zipp_dagster.imaging.generation import Elsewhere
     from zipp_dagster.imaging.image_files import ImageRequest
     from zipp_dagster.imaging.pipelines import LoadedPipeline
 
@@ -99,109 +102,201 @@ def draw_personal(
     scratch: Path,
     progress: Progress = silent,
     existing: Sequence[Path] = (),
+    elsewhere: Elsewhere | None = None,
 ) -> PersonalSummary:
     """Draws the (user, request) pairs of methods with an image step; shards as `generate` writes.
 
     `histories` has each person's visible pictures, newest first; `titles` are visible titles of
-    other people. A method that raises NotHere is left out as a whole, with its reason.
+    other people. A method that raises NotHere is left out as a whole, with its reason. With
+    `elsewhere`, people are items of its engine, whose processes load the generator themselves.
     """
-    from zipp_dagster.imaging.image_files import locate, write_shards
+    from zipp_dagster.imaging.image_files import write_shards
     from zipp_dagster.imaging.pipelines import is_truncated
 
     summary = PersonalSummary()
-    for method in sorted({r.method for _, r in requests}, key=list(METHODS).index):
-        mine = [(user, request) for user, request in requests if request.method == method]
-        step = METHODS[method].image
-        assert step is not None, f"{method} has no image step"
-        version = step.version(options)
-        keys = {
-            request.case_id: _key(loaded, settings, request, version, histories.get(user, ()))
-            for user, request in mine
-        }
-        places = locate(sorted(scratch.glob("*.parquet")), set(keys.values()))
-        places.update(locate(existing, set(keys.values()) - places.keys()))
-        before = len(places)
-        try:
-            places |= _draw_missing(
-                method,
-                [pair for pair in mine if keys[pair[1].case_id] not in places],
-                keys,
-                step,
-                _Studio(histories, titles, loaded, settings, options, scratch),
-                summary,
-                progress,
-            )
-        except NotHere as reason:
-            summary.left_out[method] = str(reason)
+    shared = _Shared(histories, loaded, settings, options, scratch)
+    orders = [
+        _Order.of(method, [pair for pair in requests if pair[1].method == method], shared, existing)
+        for method in sorted({r.method for _, r in requests}, key=list(METHODS).index)
+    ]
+    people = sum(len(order.people()) for order in orders)
+    by_method = {order.method: order for order in orders}
+    opening = partial(fanout.loaded, elsewhere.load) if elsewhere else fanout.given(loaded)
+    engine = elsewhere.fan_out if elsewhere else fanout.IN_LINE
+    need = elsewhere.need if elsewhere else fanout.ONE_CORE
+    items = _people(orders, shared, titles, summary)
+    with fanout.own_errors():
+        drawn = engine.stream(opening, _draw_person, items, need=need)
+        for done, picture in enumerate(drawn, 1):
+            if picture.refused:
+                summary.left_out[picture.method] = picture.refused
+            else:
+                by_method[picture.method].places |= dict.fromkeys(picture.keys, picture.path)
+                summary.costs.append(picture.cost)
+            progress(done, people, f"people drawn by {picture.method}")
+    for order in orders:
+        if order.method in summary.left_out:
             continue
-        drawn = [request for _, request in mine]
-        summary.requests += len(drawn)
-        summary.reused += before
-        summary.drawn += len(places) - before
-        cut = {r.prompt: is_truncated(loaded.pipeline, r.prompt) for r in drawn}
-        order = [keys[request.case_id] for request in drawn]
-        summary.files += write_shards(drawn, order, places, cut, out_dir, settings.shard_size)
+        mine = [request for _, request in order.requests]
+        summary.requests += len(mine)
+        summary.reused += order.reused
+        summary.drawn += len(order.places) - order.reused
+        cut = {r.prompt: is_truncated(loaded.pipeline, r.prompt) for r in mine}
+        keys = [order.keys[request.case_id] for request in mine]
+        summary.files += write_shards(mine, keys, order.places, cut, out_dir, settings.shard_size)
     return summary
 
 
 @dataclass(frozen=True)
-class _Studio:
+class _Shared:
     """What all people of a call share."""
 
     histories: Mapping[int, Sequence[PastPicture]]
-    titles: Sequence[str]
     loaded: LoadedPipeline
     settings: ImagingSettings
     options: MethodSettings
     scratch: Path
 
 
-def _draw_missing(
-    method: str,
-    missing: Sequence[tuple[int, ImageRequest]],
-    keys: Mapping[str, str],
-    step: ImageStep,
-    studio: _Studio,
-    summary: PersonalSummary,
-    progress: Progress,
-) -> dict[str, Path]:
-    from zipp_dagster.imaging.image_files import encode_png, save_batch
+@dataclass
+class _Order:
+    """What one method has to draw: pictures' keys by case, and the files of those that are there."""
 
-    if not missing:
-        return {}
-    started = time.perf_counter()
-    prepared = step.prepare(studio.loaded, studio.titles, studio.options)
-    summary.prepare_seconds[method] = time.perf_counter() - started
-    places: dict[str, Path] = {}
-    people = sorted({user for user, _ in missing})
-    for number, user in enumerate(people):
-        mine = [request for owner, request in missing if owner == user]
-        started = time.perf_counter()
-        drawn = step.draw(
-            ImageContext(
-                [request.prompt for request in mine],
-                [request.seed for request in mine],
-                studio.histories.get(user, ()),
-                studio.loaded,
-                studio.settings,
-                studio.options,
-                prepared,
+    method: str
+    step: ImageStep
+    requests: Sequence[tuple[int, ImageRequest]]
+    keys: Mapping[str, str]
+    places: dict[str, Path]
+    reused: int
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        requests: Sequence[tuple[int, ImageRequest]],
+        shared: _Shared,
+        existing: Sequence[Path],
+    ) -> _Order:
+        """Looks for pictures of the scratch directory and of earlier files."""
+        from zipp_dagster.imaging.image_files import locate
+
+        step = METHODS[method].image
+        assert step is not None, f"{method} has no image step"
+        version = step.version(shared.options)
+        keys = {
+            request.case_id: _key(
+                shared.loaded, shared.settings, request, version, shared.histories.get(user, ())
             )
-        )
-        spent = time.perf_counter() - started - drawn.fit_seconds
-        pictures = {
-            keys[request.case_id]: encode_png(pixels, _provenance(studio, request, keys))
-            for pixels, request in zip(drawn.pixels, mine, strict=True)
+            for user, request in requests
         }
-        path = save_batch(pictures, studio.scratch)
-        places |= dict.fromkeys(pictures, path)
-        summary.costs.append(
-            PersonCost(
-                method, user, len(mine), drawn.fit_seconds, drawn.fit_cpu_seconds, max(spent, 0.0)
+        places = locate(sorted(shared.scratch.glob("*.parquet")), set(keys.values()))
+        places.update(locate(existing, set(keys.values()) - places.keys()))
+        return cls(method, step, requests, keys, places, len(places))
+
+    def people(self) -> dict[int, list[ImageRequest]]:
+        """What is missing, by person."""
+        found: dict[int, list[ImageRequest]] = {}
+        for user, request in self.requests:
+            if self.keys[request.case_id] not in self.places:
+                found.setdefault(user, []).append(request)
+        return dict(sorted(found.items()))
+
+
+def _people(
+    orders: Sequence[_Order], shared: _Shared, titles: Sequence[str], summary: PersonalSummary
+) -> Iterator[_Person]:
+    """The items: each method is prepared when its first person's turn comes."""
+    for order in orders:
+        missing = order.people()
+        if not missing:
+            continue
+        started = time.perf_counter()
+        try:
+            prepared = order.step.prepare(shared.loaded, titles, shared.options)
+        except NotHere as reason:
+            summary.left_out[order.method] = str(reason)
+            continue
+        summary.prepare_seconds[order.method] = time.perf_counter() - started
+        for user, requests in missing.items():
+            yield _Person(
+                order.method,
+                user,
+                requests,
+                [order.keys[request.case_id] for request in requests],
+                shared.histories.get(user, ()),
+                prepared,
+                shared.settings,
+                shared.options,
+                shared.scratch,
             )
-        )
-        progress(number + 1, len(people), f"people drawn by {method}")
-    return places
+
+
+@dataclass(frozen=True)
+class _Person:
+    """One method's pictures of one person, with all that drawing them takes but the generator."""
+
+    method: str
+    user_id: int
+    requests: Sequence[ImageRequest]
+    keys: Sequence[str]
+    history: Sequence[PastPicture]
+    prepared: Any
+    settings: ImagingSettings
+    options: MethodSettings
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What was drawn of a person, or why the method cannot be had (`refused`)."""
+
+    method: str
+    cost: PersonCost
+    keys: Sequence[str] = ()
+    path: Path = Path()
+    refused: str = ""
+
+
+def _draw_person(loaded: LoadedPipeline, person: _Person) -> _Pictures:
+    from zipp_dagster.imaging.image_files import encode_png, save_batch
+    from zipp_dagster.imaging.lanes import one_thread_where_small
+
+    step = METHODS[person.method].image
+    assert step is not None
+    started = time.perf_counter()
+    context = ImageContext(
+        [request.prompt for request in person.requests],
+        [request.seed for request in person.requests],
+        person.history,
+        loaded,
+        person.settings,
+        person.options,
+        person.prepared,
+    )
+    try:
+        with one_thread_where_small(loaded):
+            drawn = step.draw(context)
+    except NotHere as reason:
+        nothing = PersonCost(person.method, person.user_id, 0, 0.0, 0.0, 0.0)
+        return _Pictures(person.method, nothing, refused=str(reason))
+    spent = time.perf_counter() - started - drawn.fit_seconds
+    pictures = {
+        key: encode_png(pixels, _provenance(loaded, person.settings, request, key))
+        for pixels, request, key in zip(drawn.pixels, person.requests, person.keys, strict=True)
+    }
+    return _Pictures(
+        person.method,
+        PersonCost(
+            person.method,
+            person.user_id,
+            len(person.requests),
+            drawn.fit_seconds,
+            drawn.fit_cpu_seconds,
+            max(spent, 0.0),
+        ),
+        person.keys,
+        save_batch(pictures, person.scratch),
+    )
 
 
 def _key(
@@ -229,15 +324,17 @@ def _key(
     return digest.hexdigest()
 
 
-def _provenance(studio: _Studio, request: ImageRequest, keys: Mapping[str, str]) -> dict[str, str]:
+def _provenance(
+    loaded: LoadedPipeline, settings: ImagingSettings, request: ImageRequest, key: str
+) -> dict[str, str]:
     """What a picture says about itself; nothing of the person."""
     facts: dict[str, Any] = {
-        "request": keys[request.case_id],
-        "model": studio.loaded.version,
+        "request": key,
+        "model": loaded.version,
         "method": request.method,
         "prompt_sha256": hashlib.sha256(request.prompt.encode()).hexdigest(),
         "seed": request.seed,
-        "steps": studio.settings.steps,
-        "guidance": studio.settings.guidance,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
     }
     return {name: str(value) for name, value in facts.items()}
