@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assets import sources
+from zipp_dagster.fanout import FanOut
 from zipp_dagster.persona.config import PersonaSettings, SnippetSettings
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Skip, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
@@ -136,6 +137,7 @@ def persona_ablation(
     warehouse: Warehouse,
     settings: PersonaSettings,
     floor: SnippetSettings,
+    compute: FanOut,
     progress: Progress,
 ) -> Summary:
     """What the ranking, the token budget and the snippets bring: right and found, for each variant.
@@ -165,7 +167,7 @@ def persona_ablation(
             connection,
             tables,
             users,
-            LexicalModel(),
+            LexicalModel,
             truth,
             settings,
             floor,
@@ -173,6 +175,7 @@ def persona_ablation(
             Path(scratch),
             settings.seed,
             progress,
+            compute,
         )
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     rows = table.to_pylist()

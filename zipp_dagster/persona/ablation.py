@@ -6,7 +6,7 @@ set of personas is scored is in `quality.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 import duckdb
 import pyarrow as pa
 
-from zipp_dagster.fanout import given
+from zipp_dagster.fanout import IN_LINE, FanOut, Need, given, own_errors
 from zipp_dagster.persona.config import PersonaSettings, Ranking, SnippetSettings
 from zipp_dagster.persona.evidence import EvidenceInputs, collect_evidence
 from zipp_dagster.persona.language_models import LanguageModel
@@ -72,7 +72,7 @@ def ablation_table(
     connection: duckdb.DuckDBPyConnection,
     inputs: EvidenceInputs,
     users: Collection[int],
-    model: LanguageModel,
+    load: Callable[[], LanguageModel],
     truth: TruthTables,
     settings: PersonaSettings,
     floor: SnippetSettings,
@@ -80,16 +80,18 @@ def ablation_table(
     scratch: Path,
     seed: int,
     progress: Progress = silent,
+    fan_out: FanOut = IN_LINE,
 ) -> pa.Table:
     """Precision and recall of each variant, in ABLATION_SCHEMA, with paired differences.
+
+    `load` gives the language model where personas are written: a variant is an item of `fan_out`.
 
     A user without a usable persona under a variant claims nothing there, so that all variants are
     scored on the same people. `minus_count` compares with the count ranking at the same budget,
     `minus_names` with communities only; both with 95 % bootstrap intervals over users.
     """
-    found: dict[Variant, dict[int, Persona]] = {}
-    tokens: dict[Variant, float] = {}
     every = list(variants(budgets))
+    evidence, tokens = [], {}
     for number, variant in enumerate(every):
         chosen = settings.model_copy(
             update={
@@ -100,11 +102,19 @@ def ablation_table(
         )
         folder = scratch / str(number)
         report = collect_evidence(given(connection), inputs, chosen, floor, folder, users=users)
-        built = build_personas(report.files, model, chosen, folder)
-        usable = {user: persona for user, (_, persona) in read_personas([built.file]).items()}
-        found[variant] = {user: usable.get(user, Persona(summary="")) for user in users}
+        evidence.append(_Evidence(report.files, load, chosen, folder))
         tokens[variant] = report.median_tokens
-        progress(number + 1, len(every), "variants")
+        progress(number + 1, 2 * len(every), "evidence")
+
+    def written(done: int, total: int, note: str = "") -> None:
+        progress(total + done, 2 * total, "personas")
+
+    with own_errors():
+        usable = fan_out.map(_Evidence.personas, evidence, written, need=Need(in_python=True))
+    found = {
+        variant: {user: personas.get(user, Persona(summary="")) for user in users}
+        for variant, personas in zip(every, usable, strict=True)
+    }
     rows: list[dict[str, Any]] = []
     for variant, personas in found.items():
         by_count = found[Variant(BASELINE, variant.token_budget, variant.snippets)]
@@ -123,6 +133,20 @@ def ablation_table(
                 | {"median_tokens": tokens[variant]}
             )
     return pa.Table.from_pylist(rows, schema=ABLATION_SCHEMA)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """One variant's evidence, and what writes personas of it."""
+
+    files: Sequence[Path]
+    load: Callable[[], LanguageModel]
+    settings: PersonaSettings
+    folder: Path
+
+    def personas(self) -> dict[int, Persona]:
+        built = build_personas(self.files, self.load(), self.settings, self.folder)
+        return {user: persona for user, (_, persona) in read_personas([built.file]).items()}
 
 
 def _differences(
