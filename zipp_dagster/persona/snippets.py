@@ -149,7 +149,13 @@ def _opened(source: _Source) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield connection
         finally:
-            for name in ("zipp_snippets", "zipp_holdout", "zipp_excluded", "zipp_only"):
+            for name in (
+                "zipp_usable",
+                "zipp_snippets",
+                "zipp_holdout",
+                "zipp_excluded",
+                "zipp_only",
+            ):
                 connection.execute(f"drop table if exists {name}")
             connection.execute("drop view if exists zipp_range")
             connection.execute("drop view if exists zipp_sources")
@@ -176,7 +182,9 @@ def select_range(
         connection.execute(sql.read_range(str(source.scratch), user_range))
     else:
         connection.execute("create or replace temp view zipp_range as select * from zipp_sources")
+    connection.execute(sql.usable(source.settings))
     connection.execute(sql.snippets(source.settings))
+    connection.execute("drop table zipp_usable")
     connection.execute(sql.copy_snippets(str(out_file)))
     row = connection.execute(sql.range_totals()).fetchone()
     excluded = connection.execute("select count(*) from zipp_excluded").fetchone()
