@@ -21,6 +21,7 @@ from zipp_dagster.persona.lexicon import (
     load_lines,
     load_yaml,
     split_list,
+    tokenize,
     word_set,
     words,
 )
@@ -103,7 +104,8 @@ _BEFORE: Final = (
     ("[", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
 )
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
-_SELF_MARKS = ("i'm", "i am", "im ", "as a", " of ", "they/them")
+_SELF_MARKS = ("i'm", "i am", "im ", "as a")
+_ALSO_OF_GENDER = (" of ", "they/them")
 _GENDER_MARKS: tuple[str, ...] = (
     "man",
     "girl",
@@ -158,6 +160,14 @@ _TEENS = re.compile(r"1[0-7](?!\d)(?<!\d\d\d)")
 _AGE_MARKS: tuple[str, ...] = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
 
 
+# Of the words of a text, one look tells which of those checks can find anything at all.
+_SELF_CUES = word_set("i'm im am as")
+_PLACE_CUES = word_set("live living from here up down moved work hometown folks raised come")
+_LANGUAGE_CUES = word_set("speak speaking language tongue native")
+_JOB_CUES = word_set("work worked working job been shift being year years")
+_CUES = _SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES | word_set("my of they them")
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One self-description: the field, its value, what it is worth (0..1)."""
@@ -200,40 +210,48 @@ def _professions() -> Lexicon[str]:
     return Lexicon(entries, plurals=True)
 
 
-def statements_in(text: str) -> list[Statement]:
-    """Self-descriptions in a text."""
-    text = text.lower().replace("’", "'")
-    about_self = _any(text, _SELF_MARKS)
+def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statement]:
+    """Self-descriptions in a text; `tokens` are its own, where they are known already."""
+    cues = _CUES.intersection(tokenize(text) if tokens is None else tokens)
     number = _TWO_DIGITS.search(text) is not None
+    if not cues and not number:
+        return []
+    text = text.lower().replace("’", "'")
+    about_self = not cues.isdisjoint(_SELF_CUES) and _any(text, _SELF_MARKS)
     found: list[Statement] = []
     if number and _any(text, _AGE_MARKS):
         found += _ages(text)
-    if " in my " in text:
+    if "my" in cues and " in my " in text:
         found += _decades(text)
-    if (about_self or number) and _any(text, _GENDER_MARKS):
+    if (about_self or number or _any(text, _ALSO_OF_GENDER)) and _any(text, _GENDER_MARKS):
         found += _genders(text)
-    if _any(text, _PLACE_MARKS):
+    if not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
         found += _places(text)
     if about_self:
         found += _demonyms(text)
-    if _any(text, _LANGUAGE_MARKS):
+    if not cues.isdisjoint(_LANGUAGE_CUES) and _any(text, _LANGUAGE_MARKS):
         spoken = (match.group(1) for match in _LANGUAGE.finditer(text))
         found += [
             Statement("language", _languages()[s], _STATED) for s in spoken if s in _languages()
         ]
-    if about_self or _any(text, _JOB_MARKS):
+    if about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS)):
         found += _jobs(text)
-    if " here" in text:
+    if "here" in cues and " here" in text:
         found += _jobs_here(text)
     return found
 
 
-def says_minor(text: str) -> bool:
-    """Whether the author says to be under 18: of such people nothing is kept at all."""
-    text = text.lower().replace("’", "'")
-    if _TEENS.search(text) is None or not _any(text, _AGE_MARKS):
+def any_minor(texts: Sequence[str]) -> bool:
+    """Whether the author of texts says to be under 18: of such people nothing is kept at all."""
+    # One look at all texts: most people write no such number.
+    return _TEENS.search("\n".join(texts)) is not None and any(map(_says_minor, texts))
+
+
+def _says_minor(text: str) -> bool:
+    if _TEENS.search(text) is None:
         return False
-    return any(
+    text = text.lower().replace("’", "'")
+    return _any(text, _AGE_MARKS) and any(
         10 <= int(next(group for group in match.groups() if group)) < 18 and _real(text, match)
         for match in _AGE.finditer(text)
     )

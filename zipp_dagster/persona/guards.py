@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.demographics import says_minor
+from zipp_dagster.persona.demographics import any_minor
 from zipp_dagster.persona.injection import addresses_a_model
 from zipp_dagster.persona.lexicon import Lexicon, load_lines, word_set, words
 from zipp_dagster.persona.schema import Persona
@@ -24,6 +24,7 @@ VERBATIM_WORDS = 8
 NOTHING_KNOWN = "the evidence says nothing about the person"
 MINOR = "the person says to be under 18"
 _NO_WORD = re.compile(r"[^\w'|]+")
+_MARKS_TO_SPACES = {code: " " for code in range(128) if _NO_WORD.match(chr(code))}
 TextGuard = Callable[[str], Sequence[str]]
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -85,23 +86,35 @@ def quotes_verbatim(text: str, sources: Iterable[str], run: int = VERBATIM_WORDS
     if len(said) < run:
         return False
     # One pass over all sources; "|" keeps a run from reaching from one into the next.
-    haystack = _plain_cached(" | ".join(sources))
-    return any(f" {' '.join(said[i : i + run])} " in haystack for i in range(len(said) - run + 1))
+    haystack, known = _plain_cached(" | ".join(sources))
+    # A run of words that all occur somewhere is rare, and only such a run is worth a search.
+    length = 0
+    for end, word in enumerate(said, 1):
+        length = length + 1 if word in known else 0
+        if length >= run and f" {' '.join(said[end - run : end])} " in haystack:
+            return True
+    return False
 
 
 # Building a persona and checking it look at the same evidence, a batch of people apart.
 @lru_cache(maxsize=1024)
-def _plain_cached(text: str) -> str:
-    return _plain(text)
+def _plain_cached(text: str) -> tuple[str, frozenset[str]]:
+    plain = _plain(text)
+    return plain, frozenset(plain.split())
 
 
 def _plain(text: str) -> str:
     """Lower-case words with one space around each, marks gone."""
-    return f" {_NO_WORD.sub(' ', text.lower().replace('’', chr(39)))} "
+    text = text.lower().replace("’", "'")
+    if text.isascii():
+        return f" {' '.join(text.translate(_MARKS_TO_SPACES).split())} "
+    return f" {_NO_WORD.sub(' ', text)} "
 
 
 def latin_share(text: str) -> float:
     """Share of Latin letters among the letters of a text; 0 where there are none."""
+    if text.isascii():
+        return float(any(map(str.isalpha, text)))
     letters = [c for c in text if c.isalpha()]
     latin = sum(1 for c in letters if c.isascii() or unicodedata.name(c, "").startswith("LATIN"))
     return latin / len(letters) if letters else 0.0
@@ -180,7 +193,7 @@ def problems(
     `evidence_ids` are the ids that claims may cite, `evidence_texts` what must not be quoted. A
     persona written by hand passes `frozenset()` and `[]`: its claims then need no evidence.
     """
-    found: list[str] = [MINOR] if any(map(says_minor, evidence_texts)) else []
+    found: list[str] = [MINOR] if any_minor(evidence_texts) else []
     if not persona.claims() and not persona.summary:
         return [*found, NOTHING_KNOWN]
     shortest, longest = settings.summary_chars

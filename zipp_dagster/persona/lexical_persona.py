@@ -9,7 +9,7 @@ from functools import cache
 
 from zipp_dagster.persona import demographics, guards
 from zipp_dagster.persona.aesthetics import FACETS, GENERAL, tastes_in, tastes_of_community
-from zipp_dagster.persona.bundles import EvidenceBundle, community_id
+from zipp_dagster.persona.bundles import EvidenceBundle, Snippet, community_id
 from zipp_dagster.persona.guards import sensitive_words
 from zipp_dagster.persona.interests import (
     interests_of,
@@ -47,15 +47,20 @@ def build_persona(task: PersonaTask) -> Persona:
     bundle = task.bundle
     tokens = [tokenize(snippet.text) for snippet in bundle.snippets]
     interests = tuple(interests_of(bundle, tokens))
-    stated = preferences_of(bundle, tokens)
+    # Who somebody is, and what looks they like, where they speak of that, is not for a persona.
+    spoken = [
+        (snippet, parts)
+        for snippet, parts in zip(bundle.snippets, tokens, strict=True)
+        if not sensitive_words(parts)
+    ]
+    stated = preferences_of(bundle, spoken)
     # Whoever spoke of looks and was undecided is undecided: a leaning is for those who never did.
     preferences = tuple(leanings(interests) if stated is None else stated)
     traits = tuple(traits_of(bundle, tokens))
     said = [
         (statement, snippet.id)
-        for snippet, parts in zip(bundle.snippets, tokens, strict=True)
-        if not sensitive_words(parts)  # who somebody is where it is about that is not for a persona
-        for statement in demographics.statements_in(snippet.text)
+        for snippet, parts in spoken
+        for statement in demographics.statements_in(snippet.text, parts)
     ] + [
         (statement, community_id(name))
         for name, _ in bundle.communities
@@ -76,18 +81,16 @@ def build_persona(task: PersonaTask) -> Persona:
 
 
 def preferences_of(
-    bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]
+    bundle: EvidenceBundle, spoken: Sequence[tuple[Snippet, Sequence[str]]]
 ) -> list[Preference] | None:
-    """Tastes by context, likes before dislikes, strongest first.
+    """Tastes by context, likes before dislikes, strongest first, from snippets and their tokens.
 
     Support of a style phrase in a context is the sum of what was said for and against it. None where
     the person never spoke of any style; an empty list where nothing said was plain enough.
     """
     support: dict[tuple[str, Facet], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     evidence: dict[tuple[str, Facet, str, bool], dict[str, float]] = defaultdict(dict)
-    for snippet, parts in zip(bundle.snippets, tokens, strict=True):
-        if sensitive_words(parts):
-            continue  # whatever it says of looks is not for a persona
+    for snippet, parts in spoken:
         for taste in tastes_in(snippet.text, snippet.community, parts):
             support[taste.context, taste.facet][taste.phrase] += taste.weight
             known = evidence[taste.context, taste.facet, taste.phrase, taste.weight > 0]

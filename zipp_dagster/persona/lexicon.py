@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress, count
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -45,6 +46,18 @@ def words(text: str) -> list[str]:
 def word_set(text: str) -> frozenset[str]:
     """The words of a list that is written as one text."""
     return frozenset(text.split())
+
+
+# The commonest words of English; of all others, longer ones are rarer.
+_EVERYDAY = word_set(
+    "the be to of and a in that have i it for not on with he as you do at this but his by from they we "
+    "say her she or an will my one all would there their what so up out if about who get which go me "
+    "when make can like time no just him know take people into year your good some could them see other "
+    "than then now look only come its over think also back after use two how our work first well way "
+    "even new want because any these give day most us is are was were been has had did don't i'm it's "
+    "i've that's you're can't should really much very more never always still something why where love "
+    "feel got going too every many thing things"
+)
 
 
 def is_sentence_end(token: str) -> bool:
@@ -98,16 +111,14 @@ class Lexicon(Generic[Payload]):
         for parts, value in variants:
             table.setdefault(parts[0], {}).setdefault(parts, value)
         self._table = table
-        self._lengths = {
-            first: sorted({len(parts) for parts in options}, reverse=True)
-            for first, options in table.items()
-        }
-        self.first_words = frozenset(self._table)
-        # Every phrase holds its longest word, and that is rarer than its first: most texts hold no
-        # such word at all, and need no search.
-        self.triggers = frozenset(
-            max(parts, key=len) for options in table.values() for parts in options
-        )
+        # Every phrase holds its rarest word, which most texts do not hold: they need no search.
+        self._by_trigger: dict[str, list[tuple[int, int, tuple[str, ...], Payload]]] = {}
+        for options in table.values():
+            for parts, value in options.items():
+                trigger = max(parts, key=lambda word: (word not in _EVERYDAY, len(word)))
+                entry = (parts.index(trigger), len(parts), parts, value)
+                self._by_trigger.setdefault(trigger, []).append(entry)
+        self.triggers = frozenset(self._by_trigger)
 
     def __len__(self) -> int:
         return sum(len(options) for options in self._table.values())
@@ -119,21 +130,24 @@ class Lexicon(Generic[Payload]):
 
     def find(self, tokens: Sequence[str]) -> list[Hit[Payload]]:
         """Every longest match, in order."""
-        if self.triggers.isdisjoint(tokens):
+        present = self.triggers.intersection(tokens)
+        if not present:
             return []
-        table, lengths = self._table, self._lengths
+        longest: dict[int, tuple[int, Payload]] = {}
+        for at in compress(count(), map(present.__contains__, tokens)):
+            for offset, length, parts, value in self._by_trigger[tokens[at]]:
+                start = at - offset
+                if length > 1 and (start < 0 or tuple(tokens[start : start + length]) != parts):
+                    continue
+                if start not in longest or longest[start][0] < length:
+                    longest[start] = (length, value)
         hits: list[Hit[Payload]] = []
         end = 0
-        for start in [i for i, token in enumerate(tokens) if token in table]:
-            if start < end:
-                continue
-            options = table[tokens[start]]
-            for length in lengths[tokens[start]]:
-                parts = tuple(tokens[start : start + length])
-                if parts in options:
-                    end = start + len(parts)
-                    hits.append(Hit(start, end, options[parts]))
-                    break
+        for start in sorted(longest):
+            if start >= end:
+                length, value = longest[start]
+                end = start + length
+                hits.append(Hit(start, end, value))
         return hits
 
 
