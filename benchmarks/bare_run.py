@@ -93,7 +93,8 @@ def _body(
     expected = expect(artifact, month, platform, entries)
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     folder = platform.lake.root / artifact.name / (month or WHOLE)
-    draft = Draft(artifact.name, month, folder / version, platform.home / "scratch" / version)
+    scratch = platform.home / "scratch" / artifact.name / (month or WHOLE) / version
+    draft = Draft(artifact.name, month, folder / version, scratch)
     draft.directory.mkdir(parents=True)
     draft.scratch.mkdir(parents=True)
     skipped = _skip_reason(artifact, expected)
