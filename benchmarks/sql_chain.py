@@ -53,7 +53,8 @@ class SqlChain:
         empty = {"media": load_contract(ROOT / "assets" / "contracts" / "media.yml")}
         ranges = 1
         if model.contract.ranges:
-            ranges = self.warehouse.ranges(input_rows(model, inputs))
+            weight = model.contract.range_weight
+            ranges = self.warehouse.ranges(input_rows(model, inputs), weight)
         rows = run_model(model, inputs, empty, variables, self.warehouse.connect, out, ranges)
         return Ran(rows, ranges)
 

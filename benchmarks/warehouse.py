@@ -190,7 +190,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", help="measures these numbers of events")
     parser.add_argument("--folder", type=Path, help="where generated events are, and stay")
     parser.add_argument("--generate-only", action="store_true", help="generate events and end")
-    parser.add_argument("--memory-limit", default=load_settings("sample").warehouse.memory_limit)
+    parser.add_argument(
+        "--memory-limit", default="6GB", help="DuckDB's; the process may have 8 GiB"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()

@@ -7,11 +7,14 @@ WITH cleaned AS (
         comments.subreddit,
         comments.link_id,
         comments.parent_id,
-        -- Most texts need no cleaning: looking is several times faster than replacing.
+        -- Most texts need no cleaning: looking is several times faster than replacing. What sorts before
+        -- '!' begins with a blank or a control character. The last character would have to be counted
+        -- off in UTF-8, the last byte not.
         CASE
             WHEN
-                contains(comments.body, '&') OR contains(comments.body, chr(0))
-                OR left(comments.body, 1) <= ' ' OR right(comments.body, 1) <= ' '
+                contains(comments.body, '&') OR contains(comments.body, chr(0)) OR comments.body < '!'
+                OR ends_with(comments.body, ' ') OR ends_with(comments.body, chr(9))
+                OR ends_with(comments.body, chr(10)) OR ends_with(comments.body, chr(13))
                 THEN trim(
                     replace(
                         replace(
@@ -43,4 +46,5 @@ WITH cleaned AS (
 
 SELECT id, user_id, subreddit, link_id, parent_id, body, score, created_at
 FROM cleaned
-WHERE body <> '' AND NOT (starts_with(body, '[') AND lower(body) IN ('[deleted]', '[removed]'))
+-- One look at the cleaned text: DuckDB would clean it again for each mention.
+WHERE NOT regexp_full_match(body, '(\[(deleted|removed)\])?', 'i')

@@ -29,6 +29,10 @@ def test_the_groups_of_a_range_fit_into_half_of_the_memory(tmp_path, rows, range
     assert warehouse(tmp_path).ranges(rows) == ranges
 
 
+def test_a_model_with_few_groups_needs_fewer_ranges(tmp_path):
+    assert [warehouse(tmp_path).ranges(10**8, weight) for weight in (1, 0.3, 0.01)] == [20, 6, 1]
+
+
 def test_both_ways_to_connect_keep_to_the_limits(tmp_path):
     import sqlalchemy
 

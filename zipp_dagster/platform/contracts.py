@@ -91,6 +91,7 @@ class Contract(BaseModel):
     owner: str = ""
     partitions: Literal["months"] | None = None
     ranges: str | None = None
+    range_weight: float = Field(1.0, gt=0, le=100)
     optional: tuple[str, ...] = ()
     settings: dict[str, str] = Field(default_factory=dict)
     columns: tuple[Column, ...]

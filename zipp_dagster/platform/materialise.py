@@ -283,8 +283,10 @@ def _run_sql(
     files = {name: entry.files() for name, entry in expected.inputs.items()}
     empty = {n: c for n in artifact.inputs if (c := catalogue[n].contract) is not None}
     warehouse, ranges = platform.warehouse, 1
-    if artifact.sql.contract.ranges:
-        ranges = warehouse.ranges(sql_models.input_rows(artifact.sql, files))
+    contract = artifact.sql.contract
+    if contract.ranges:
+        input_rows = sql_models.input_rows(artifact.sql, files)
+        ranges = warehouse.ranges(input_rows, contract.range_weight)
     rows = sql_models.run_model(
         artifact.sql,
         files,

@@ -42,13 +42,14 @@ class Warehouse:
             raise ValueError(f"memory_limit {self.memory_limit!r} is no size such as 2GB or 512MiB")
         return int(float(match[1]) * UNITS[match[2]])
 
-    def ranges(self, rows: int) -> int:
+    def ranges(self, rows: int, weight: float = 1.0) -> int:
         """Into how many ranges a model over so many input rows is divided, to stay in memory.
 
         Half of the limit is for groups; the rest is for reading, sorting and writing. A model
-        that needs more than was estimated spills to disk.
+        that needs more than was estimated spills to disk. `weight` is what a row needs in units
+        of `row_bytes`: below 1 for a model that has far fewer groups than rows.
         """
-        return max(1, math.ceil(rows * self.row_bytes / (self.memory_bytes / 2)))
+        return max(1, math.ceil(rows * weight * self.row_bytes / (self.memory_bytes / 2)))
 
     @property
     def url(self) -> str:
