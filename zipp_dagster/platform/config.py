@@ -65,7 +65,7 @@ class ComputeSettings(Section):
 
     engine: Literal["local", "ray"] = Field(
         "local",
-        description="Engine: local runs in this process's threads, ray on a cluster (docs/ray.md).",
+        description="Engine: local runs on this machine, ray on a cluster (docs/ray.md).",
     )
     workers: int = Field(2, ge=1, le=256, description="Cores in use at once by the local engine.")
     address: str = Field(
