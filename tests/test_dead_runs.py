@@ -42,6 +42,19 @@ def test_a_run_whose_process_is_gone_is_closed_and_gives_its_place_back(instance
     assert close_dead_runs(instance, tmp_path) == []
 
 
+def test_a_kill_while_a_dead_run_is_closed_leaves_one_that_is_found_again(instance, tmp_path):
+    run = started_run(instance, tmp_path / "gone.lock")
+
+    def killed(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        close_dead_runs(instance, tmp_path, killed)
+    cleared: list[str] = []
+    assert close_dead_runs(instance, tmp_path, cleared.append) == cleared == [run]
+    assert places_taken(instance) == 0
+
+
 def test_living_runs_and_those_of_others_are_left_alone(instance, tmp_path):
     started_run(instance, None)
     started_run(instance, tmp_path / "another home" / "gone.lock")

@@ -6,6 +6,7 @@ after as many kills as a pool has places, every later run would wait there witho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ LOCK_TAG = "zipp/lock"
 """The run's tag with the path of the lock that its process holds."""
 
 
-def close_dead_runs(instance: Any, folder: Path) -> list[str]:
+def close_dead_runs(
+    instance: Any, folder: Path, clear: Callable[[str], object] = lambda run_id: None
+) -> list[str]:
     """Marks as failed the unfinished runs whose lock in `folder` nobody holds; frees their places.
+
+    `clear` is told each such run before, to close what it left open elsewhere. The mark comes last: a
+    kill on the way leaves a run that is found again.
 
     Runs without such a lock were started by Dagster's own daemon or web server, and are its to
     watch. Returns the ids of the closed runs.
@@ -28,8 +34,9 @@ def close_dead_runs(instance: Any, folder: Path) -> list[str]:
     for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
         lock = Path(run.tags.get(LOCK_TAG, "/"))
         if lock.parent == folder and not in_use(lock):
-            instance.report_run_failed(run, "The process of this run was killed.")
+            clear(run.run_id)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            instance.report_run_failed(run, "The process of this run was killed.")
             lock.unlink(missing_ok=True)
             closed.append(run.run_id)
     return closed

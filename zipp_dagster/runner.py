@@ -153,8 +153,7 @@ class _Session:
         self.tags = {LOCK_TAG: str(lock)} | ({FORCE_TAG: "true"} if force else {})
         self.force = force
         self.instance = open_instance(platform.home)
-        for dead in close_dead_runs(self.instance, lock.parent):
-            platform.registry.close_runs_of(dead)
+        close_dead_runs(self.instance, lock.parent, platform.registry.close_runs_of)
         set_pools(self.instance, platform.settings.operation.pools)
         self.definitions = defs
         self.result = RunResult()
