@@ -90,7 +90,8 @@ def attempt(home: Path, variables: dict[str, str]) -> int:
     """
     before = read_attempts(home)
     command = [sys.executable, "-m", "zipp_dagster.cli", "run"]
-    process = psutil.Popen(command, env=variables)
+    # What the run says goes beside the document, not into it.
+    process = psutil.Popen(command, env=variables, stdout=sys.stderr)
     started, peak, times = time.perf_counter(), 0, {}
     while True:
         for member in _tree(process):

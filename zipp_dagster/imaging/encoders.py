@@ -31,6 +31,8 @@ from zipp_dagster.sampleworld.vocabulary import FACTOR_NAMES, FACTOR_VALUES
 
 EVALUATION_KIND = "zipp_evaluation_encoder"
 CLASSIFIER_KIND = "zipp_factor_classifier"
+DECODED = 1024
+"""Encoded images that are held as pixels at once: 50 MB as float32 at 64 x 64."""
 
 
 class ImageEncoder(Protocol):
@@ -265,12 +267,15 @@ class FactorClassifier:
         return self._logits(images)[:, -1].sigmoid().numpy()
 
     def predict(self, images: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """The same for encoded images."""
+        """The same for encoded images, of which some are decoded at a time."""
         preparation = Preparation()
-        if not images:
-            return self.predict_pixels(np.zeros((0, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
-        pixels = (preparation.apply(images) + 1) * 127.5
-        return self.predict_pixels(pixels.round().byte().numpy().transpose(0, 2, 3, 1))
+        nothing = np.zeros((0, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        parts = [self.predict_pixels(nothing)]
+        for start in range(0, len(images), DECODED):
+            pixels = (preparation.apply(images[start : start + DECODED]) + 1) * 127.5
+            found = pixels.round().byte().numpy().transpose(0, 2, 3, 1)
+            parts.append(self.predict_pixels(found))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @staticmethod
     def names(probabilities: dict[str, np.ndarray]) -> dict[str, list[str]]:

@@ -85,6 +85,8 @@ def comparable_pairs(
     """
     from zipp_dagster.sampleworld.vocabulary import FACTOR_VALUES
 
+    compared = {method for methods in COMPARISONS for method in methods}
+    images = [row for row in images if row["method"] in compared]
     probabilities = predict([row["image"] for row in images])
     by_case: dict[str, dict[str, int]] = defaultdict(dict)
     for number, row in enumerate(images):
