@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
-from zipp_dagster.platform.locks import in_use, locked
+from zipp_dagster.platform.locks import in_use, locked, remove_unused
 
 
 @pytest.fixture
@@ -15,7 +16,11 @@ def instance():
         yield instance
 
 
-def started_run(instance: dg.DagsterInstance, lock: Path | None) -> str:
+def started_run(
+    instance: dg.DagsterInstance,
+    lock: Path | None,
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED,
+) -> str:
     """A run in the middle of its work, with a place in a pool."""
 
     @dg.job
@@ -23,7 +28,7 @@ def started_run(instance: dg.DagsterInstance, lock: Path | None) -> str:
         pass
 
     tags = {} if lock is None else {LOCK_TAG: str(lock)}
-    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    run = instance.create_run_for_job(nothing, status=status, tags=tags)
     instance.event_log_storage.set_concurrency_slots("decode", 2)
     instance.event_log_storage.claim_concurrency_slot("decode", run.run_id, "comments")
     return run.run_id
@@ -53,6 +58,31 @@ def test_a_kill_while_a_dead_run_is_closed_leaves_one_that_is_found_again(instan
     cleared: list[str] = []
     assert close_dead_runs(instance, tmp_path, cleared.append) == cleared == [run]
     assert places_taken(instance) == 0
+
+
+def test_a_process_that_died_before_its_first_step_leaves_nothing(instance, tmp_path):
+    early, earlier = tmp_path / "early.lock", tmp_path / "earlier.lock"
+    early.touch()
+    earlier.touch()  # of a process that had made no run yet
+    run = started_run(instance, early, dg.DagsterRunStatus.NOT_STARTED)
+    with locked(tmp_path / "alive.lock"):
+        assert close_dead_runs(instance, tmp_path) == [run]
+        assert [path.name for path in tmp_path.glob("*.lock")] == ["alive.lock"]
+
+
+def test_a_lock_file_that_is_taken_away_while_it_is_opened_is_made_again(tmp_path, monkeypatch):
+    path, lock_it = tmp_path / "a.lock", fcntl.flock
+    taken = []
+
+    def flock(stream, how):
+        if not taken:  # another process removes what looks unused
+            taken.append(path.unlink())
+        lock_it(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(path):
+        assert in_use(path) and not remove_unused(path)
+    assert not path.exists()
 
 
 def test_living_runs_and_those_of_others_are_left_alone(instance, tmp_path):

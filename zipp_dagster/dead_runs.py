@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zipp_dagster.platform.locks import in_use
+from zipp_dagster.platform.locks import in_use, remove_unused
 
 LOCK_TAG = "zipp/lock"
 """The run's tag with the path of the lock that its process holds."""
@@ -29,7 +29,8 @@ def close_dead_runs(
     """
     import dagster as dg
 
-    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    status = dg.DagsterRunStatus
+    unfinished = [status.NOT_STARTED, status.STARTING, status.STARTED]
     closed = []
     for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
         lock = Path(run.tags.get(LOCK_TAG, "/"))
@@ -37,6 +38,8 @@ def close_dead_runs(
             clear(run.run_id)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, "The process of this run was killed.")
-            lock.unlink(missing_ok=True)
             closed.append(run.run_id)
+    # Of those runs, and of processes that died before their first.
+    for lock in folder.glob("*.lock"):
+        remove_unused(lock)
     return closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,39 @@ def locked(path: Path) -> Iterator[None]:
     soon has the same one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with _held(path):
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Holds the file that is there: `remove_unused` may take one away before it is locked."""
+    while True:
+        with path.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            try:
+                same = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+            except FileNotFoundError:
+                same = False
+            if same:
+                yield
+                return
+
+
+def remove_unused(path: Path) -> bool:
+    """Removes the lock file of a process that is gone; False where one lives."""
+    try:
+        with path.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True
+    return True
 
 
 @contextmanager
