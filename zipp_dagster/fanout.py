@@ -149,8 +149,6 @@ class Local:
                     results[position] = future.result()
                 except Exception as error:
                     if on_error == "raise":
-                        for other in futures:
-                            other.cancel()
                         raise item_error(position, len(items), error) from error
                     errors[position] = error
                 progress(position + 1, len(items))

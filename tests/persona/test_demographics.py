@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from zipp_dagster.persona.demographics import Statement, statements_in, summarise
+from zipp_dagster.persona.demographic_claims import summarise
+from zipp_dagster.persona.demographics import Statement, statements_in
 
 
 def facts(text: str) -> set[tuple[str, str]]:
@@ -17,6 +18,7 @@ def facts(text: str) -> set[tuple[str, str]]:
         ("I work as a line cook", {("profession", "chef")}),
         ("As a nurse I see this daily", {("profession", "nurse")}),
         ("Nurse here. Same story.", {("profession", "nurse")}),
+        ("Graduate student - here's my resume.", {("profession", "student")}),
         ("I'm retired now", {("profession", "retired")}),
         ("As a dad of two I get it", {("gender", "male")}),
         ("greetings from Sapporo", {("country", "Japan")}),

@@ -8,7 +8,6 @@ sensitive attributes (health, religion, politics, sexuality, ethnicity) are neve
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -25,13 +24,10 @@ from zipp_dagster.persona.lexicon import (
     word_set,
     words,
 )
-from zipp_dagster.persona.schema import AGE_BANDS, Demographic, Demographics
+from zipp_dagster.persona.schema import AGE_BANDS
 
-# How much one statement of a kind is worth: confidence is 1 - prod(1 - worth) over the evidence.
+# How much one statement of a kind is worth; what several are worth is in `demographic_claims`.
 _STATED, _LIKELY, _HINT = 0.8, 0.6, 0.3
-# A claim below this confidence stays unknown.
-MIN_CONFIDENCE: Final = 0.45
-_MAX_EVIDENCE = 4
 
 _SELF = r"\b(?:i'm|im|i am)"
 _OLD = r"(?:years?|yrs?|yo|y/o)"
@@ -165,7 +161,8 @@ _SELF_CUES = word_set("i'm im am as")
 _PLACE_CUES = word_set("live living from here up down moved work hometown folks raised come")
 _LANGUAGE_CUES = word_set("speak speaking language tongue native")
 _JOB_CUES = word_set("work worked working job been shift being year years")
-_CUES = _SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES | word_set("my of they them")
+_CUES = _SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES
+_CUES |= word_set("my of they them here's here'll here'd here're")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +178,15 @@ class Statement:
 def _countries() -> Lexicon[str]:
     return Lexicon(
         (name, country)
-        for country, facts in _facts().items()
+        for country, facts in country_facts().items()
         for known in [country, *split_list(facts["names"])]
         for name in {known: 0, known.replace(" ", ""): 0}  # communities run words together
     )
 
 
 @cache
-def _facts() -> Mapping[str, Mapping[str, str]]:
+def country_facts() -> Mapping[str, Mapping[str, str]]:
+    """Country to its names, region and main language."""
     return {
         country: facts
         for country, facts in load_yaml("countries.yml").items()
@@ -198,7 +196,7 @@ def _facts() -> Mapping[str, Mapping[str, str]]:
 
 @cache
 def _languages() -> Mapping[str, str]:
-    return {facts["language"].lower(): facts["language"] for facts in _facts().values()}
+    return {facts["language"].lower(): facts["language"] for facts in country_facts().values()}
 
 
 @cache
@@ -236,7 +234,7 @@ def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statem
         ]
     if about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS)):
         found += _jobs(text)
-    if "here" in cues and " here" in text:
+    if " here" in text:
         found += _jobs_here(text)
     return found
 
@@ -266,40 +264,6 @@ def statements_of_community(name: str) -> tuple[Statement, ...]:
     trades = {hit.value for hit in _professions().find(split.split())}
     # "Teachers", "NurseBreakRoom": of several trades in a name none is known.
     return (*found, *(Statement("profession", t, _HINT) for t in trades if len(trades) == 1))
-
-
-def summarise(said: Iterable[tuple[Statement, str]]) -> Demographics:
-    """The demographics that (statement, evidence id) pairs support; all else is unknown."""
-    worth: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for statement, evidence in said:
-        known = worth[statement.field][statement.value]
-        known[evidence] = max(known.get(evidence, 0.0), statement.worth)
-    fields = {field: _resolve(values) for field, values in worth.items()}
-    country = fields.get("country", Demographic())
-    if country.known:
-        facts = _facts()[country.value]
-        fields["region"] = country.model_copy(update={"value": facts["region"]})
-        if not fields.get("language", Demographic()).known:
-            # Most, by no means all, people of a country speak its main language.
-            fields["language"] = Demographic(
-                value=facts["language"],
-                confidence=round(country.confidence * 0.7, 3),
-                evidence=country.evidence,
-            )
-    return Demographics(**fields)
-
-
-def _resolve(values: Mapping[str, Mapping[str, float]]) -> Demographic:
-    support = {value: sum(by_evidence.values()) for value, by_evidence in values.items()}
-    best = min(support, key=lambda value: (-support[value], value))
-    doubt = 1.0
-    for one in values[best].values():
-        doubt *= 1.0 - one
-    confidence = (1.0 - doubt) * support[best] / sum(support.values())
-    if confidence < MIN_CONFIDENCE:
-        return Demographic()
-    ids = sorted(values[best], key=lambda e: (-values[best][e], e))[:_MAX_EVIDENCE]
-    return Demographic(value=best, confidence=round(min(confidence, 0.99), 3), evidence=tuple(ids))
 
 
 def _real(text: str, match: re.Match[str]) -> bool:

@@ -10,6 +10,7 @@ from functools import cache
 from zipp_dagster.persona import demographics, guards
 from zipp_dagster.persona.aesthetics import FACETS, GENERAL, tastes_in, tastes_of_community
 from zipp_dagster.persona.bundles import EvidenceBundle, Snippet, community_id
+from zipp_dagster.persona.demographic_claims import summarise as summarise_statements
 from zipp_dagster.persona.guards import sensitive_words
 from zipp_dagster.persona.interests import (
     interests_of,
@@ -47,7 +48,7 @@ def build_persona(task: PersonaTask) -> Persona:
     bundle = task.bundle
     tokens = [tokenize(snippet.text) for snippet in bundle.snippets]
     interests = tuple(interests_of(bundle, tokens))
-    # Who somebody is, and what looks they like, where they speak of that, is not for a persona.
+    # What is said beside a sensitive matter, of oneself or of looks, is not for a persona.
     spoken = [
         (snippet, parts)
         for snippet, parts in zip(bundle.snippets, tokens, strict=True)
@@ -66,7 +67,7 @@ def build_persona(task: PersonaTask) -> Persona:
         for name, _ in bundle.communities
         for statement in demographics.statements_of_community(name)
     ]
-    who = demographics.summarise(said)
+    who = summarise_statements(said)
     summary = summarise(who, interests, traits, preferences)
     if guards.quotes_verbatim(summary, (snippet.text for snippet in bundle.snippets)):
         # A list of common style phrases may stand in a comment word by word: other joints.
