@@ -6,9 +6,11 @@ written is `Texts`: of a few words where only structure is measured, sentences w
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sentences import drawn_sentences, titles
 
@@ -100,35 +102,53 @@ class Year:
     texts: Texts
 
     def write(self, month: str, folder: Path, threads: int = 2) -> None:
-        """Writes `<kind>/<month>/part-00000.parquet` of both kinds below a folder."""
+        """Writes `<kind>/<month>/part-*.parquet` of both kinds below a folder, a part a thread.
+
+        DuckDB counts up to a number with one thread: each part is a query of its own.
+        """
         import duckdb
 
         number = self.months.index(month)
         first, last = (self.events * n // len(self.months) for n in (number, number + 1))
         split = last - int((last - first) * SUBMISSIONS_SHARE)
-        with duckdb.connect(config={"threads": threads, "memory_limit": "2GB"}) as connection:
-            for name, values in self.texts.variables.items():
-                connection.execute(f"SET VARIABLE {name} = {literal(values)}")
-            for kind, start, end in (("comments", first, split), ("submissions", split, last)):
-                out = folder / kind / month
-                out.mkdir(parents=True)
-                texts = {"body": self.texts.body, "title": self.texts.title}
-                query = EVENTS_SQL.format(
-                    first=start,
-                    last=end,
-                    users=self.users,
-                    communities=self.communities,
-                    columns=COLUMNS[kind].format(**texts),
-                    month=month,
-                    more=MORE[kind],
-                )
-                # The order of the tables' columns is that of their contracts.
-                contract = ROOT / "assets" / "contracts" / f"{kind}.yml"
-                names = ", ".join(load_contract(contract).column_types)
-                connection.execute(
-                    f"COPY (SELECT {names} FROM ({query})) TO '{out}/part-00000.parquet' "
-                    "(FORMAT parquet, COMPRESSION zstd)"
-                )
+        parts = [
+            (kind, start + (end - start) * n // threads, start + (end - start) * (n + 1) // threads,
+             folder / kind / month / f"part-{n:05}.parquet")
+            for kind, start, end in (("comments", first, split), ("submissions", split, last))
+            for n in range(threads)
+        ]  # fmt: skip
+        for *_, path in parts:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            duckdb.connect(config={"threads": threads, "memory_limit": "2GB"}) as connection,
+            ThreadPoolExecutor(threads) as pool,
+        ):
+            for done in [
+                pool.submit(self._part, connection.cursor(), month, *part) for part in parts
+            ]:
+                done.result()
+
+    def _part(
+        self, connection: Any, month: str, kind: str, first: int, last: int, path: Path
+    ) -> None:
+        for name, values in self.texts.variables.items():
+            connection.execute(f"SET VARIABLE {name} = {literal(values)}")
+        texts = {"body": self.texts.body, "title": self.texts.title}
+        query = EVENTS_SQL.format(
+            first=first,
+            last=last,
+            users=self.users,
+            communities=self.communities,
+            columns=COLUMNS[kind].format(**texts),
+            month=month,
+            more=MORE[kind],
+        )
+        # The order of the tables' columns is that of their contracts.
+        contract = ROOT / "assets" / "contracts" / f"{kind}.yml"
+        names = ", ".join(load_contract(contract).column_types)
+        connection.execute(
+            f"COPY (SELECT {names} FROM ({query})) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+        )
 
 
 def months(count: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ Workers start afresh (spawn): a fork of a process with threads of DuckDB or torc
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -81,9 +82,14 @@ class _Worker:
         self._opened: list[Any] = []
 
     def use(self, function: Callable[[Any, Item], Result], item: Item) -> Result:
-        if not self._opened:
-            self._opened.append(self._stack.enter_context(self._opening()))
-        return function(self._opened[0], item)
+        if self._opened:
+            return function(self._opened[0], item)
+        self._opened.append(self._stack.enter_context(self._opening()))
+        result = function(self._opened[0], item)
+        # What is loaded by now stays to the end: the collector need not go through it ever again.
+        gc.collect()
+        gc.freeze()
+        return result
 
     def close(self) -> None:
         self._stack.close()

@@ -126,7 +126,7 @@ def test_praise_for_somebody_else_is_hardly_a_taste() -> None:
 def test_a_community_of_a_style_hints_at_a_taste() -> None:
     (taste,) = tastes_of_community("WatercolorBirds")
     assert (taste.context, taste.phrase) == ("animals", "watercolor painting")
-    assert tastes_of_community("AskAnything") == []
+    assert tastes_of_community("AskAnything") == ()
 
 
 @pytest.mark.parametrize(

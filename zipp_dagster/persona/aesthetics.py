@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple, get_args
 
 from zipp_dagster.persona import contexts
@@ -167,7 +167,7 @@ def tastes_in(text: str, community: str = "", tokens: Sequence[str] | None = Non
     `community` is where it was said; its subject is the last resort for a context.
     """
     tokens = tokenize(text) if tokens is None else tokens
-    if style_lexicon().triggers.isdisjoint(tokens) and COLORS.keys().isdisjoint(tokens):
+    if _telling_words().isdisjoint(tokens):
         return []
     hits = [hit for hit in find_styles(tokens) if hit.value.force != "prompt"]
     if not hits:
@@ -184,6 +184,16 @@ def tastes_in(text: str, community: str = "", tokens: Sequence[str] | None = Non
             found += _sentence(tokens, start, end, inside, subjects, community)
         start = end + 1
     return found
+
+
+@cache
+def _telling_words() -> frozenset[str]:
+    """Words without which nothing said is a taste: of unmistakable styles, and of looks.
+
+    Everyday words and plain colours count only beside one of these.
+    """
+    strong = style_lexicon().triggers_where(lambda term: term.force == "strong")
+    return strong | _speech().looks | HEADS | _COLOR_MANNERS
 
 
 def _inside(hit: Hit, others: Sequence[Hit]) -> bool:
@@ -262,15 +272,16 @@ def _context(
     return (subjects[0].value, _FROM_COMMUNITY) if subjects else (GENERAL, 1.0)
 
 
-def tastes_of_community(name: str) -> list[Taste]:
+@lru_cache(maxsize=100_000)
+def tastes_of_community(name: str) -> tuple[Taste, ...]:
     """What being in a community of a style hints at: "WatercolorArt", "PixelPortraits"."""
     tokens = contexts.split_community(name).split()
     context = contexts.context_of_community(name) or GENERAL
-    return [
+    return tuple(
         Taste(context, hit.value.facet, hit.value.phrase, _HINT)
         for hit in find_styles(tokens)
         if hit.value.force == "strong"
-    ]
+    )
 
 
 def _cues(tokens: Sequence[str], offset: int) -> list[Hit[str]]:

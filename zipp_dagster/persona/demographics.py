@@ -88,6 +88,22 @@ _UNREAL = re.compile(
     r"(?:\bif|\bwish|\bpretend|\bimagine|\bsaid|\bsays|\blike|\bthinks?|\bwhen|\bonce|\buntil|"
     r"\bbefore|\bafter|\bhope|\bsomeday|\bone day|\bwas|\bassum\w+|[\"“'])\s*$"
 )
+_UNREAL_ENDS: Final = (
+    *(
+        "if",
+        "wish",
+        "pretend",
+        "imagine",
+        "said",
+        "says",
+        "like",
+        "think",
+        "thinks",
+        "when",
+        "once",
+    ),
+    *("until", "before", "after", "hope", "someday", "day", "was", '"', "“", "'"),
+)
 # What must stand before a match that may be about others: "as a nurse I …" opens a clause, unlike
 # "raised as a girl"; "I (27F)" and "my [M/25] wife" are the writer's, "my wife (37F)" is not.
 _BEFORE: Final = (
@@ -163,6 +179,12 @@ _LANGUAGE_CUES = word_set("speak speaking language tongue native")
 _JOB_CUES = word_set("work worked working job been shift being year years")
 _CUES = _SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES
 _CUES |= word_set("my of they them here's here'll here'd here're")
+_GENDER_WORDS = word_set(
+    "woman girl lady female mom mum mother grandmother wife man guy dude male dad father grandfather "
+    "husband nonbinary binary enby they"
+)
+# What stands before the digits of an age is no longer than this.
+_AGE_REACH: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,31 +232,40 @@ def _professions() -> Lexicon[str]:
 
 def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statement]:
     """Self-descriptions in a text; `tokens` are its own, where they are known already."""
-    cues = _CUES.intersection(tokenize(text) if tokens is None else tokens)
-    number = _TWO_DIGITS.search(text) is not None
+    tokens = tokenize(text) if tokens is None else tokens
+    cues = _CUES.intersection(tokens)
+    number = _TWO_DIGITS.search(text)
     if not cues and not number:
         return []
+    # Most texts name no country, no trade, no man and no woman: nothing to look for.
+    lands = not _countries().triggers.isdisjoint(tokens)
+    trades = not _professions().triggers.isdisjoint(tokens)
+    gendered = number is not None or not _GENDER_WORDS.isdisjoint(tokens)
     text = text.lower().replace("’", "'")
     about_self = not cues.isdisjoint(_SELF_CUES) and _any(text, _SELF_MARKS)
     found: list[Statement] = []
     if number and _any(text, _AGE_MARKS):
-        found += _ages(text)
+        found += _ages(text, number.start())
     if "my" in cues and " in my " in text:
         found += _decades(text)
-    if (about_self or number or _any(text, _ALSO_OF_GENDER)) and _any(text, _GENDER_MARKS):
+    if (
+        gendered
+        and (about_self or number or _any(text, _ALSO_OF_GENDER))
+        and _any(text, _GENDER_MARKS)
+    ):
         found += _genders(text)
-    if not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
+    if lands and not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
         found += _places(text)
-    if about_self:
+    if lands and about_self:
         found += _demonyms(text)
     if not cues.isdisjoint(_LANGUAGE_CUES) and _any(text, _LANGUAGE_MARKS):
         spoken = (match.group(1) for match in _LANGUAGE.finditer(text))
         found += [
             Statement("language", _languages()[s], _STATED) for s in spoken if s in _languages()
         ]
-    if about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS)):
+    if trades and (about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS))):
         found += _jobs(text)
-    if " here" in text:
+    if trades and " here" in text:
         found += _jobs_here(text)
     return found
 
@@ -272,6 +303,9 @@ def _real(text: str, match: re.Match[str]) -> bool:
     for opening, needed in _BEFORE:
         if found.startswith(opening) and not needed.search(before):
             return False
+    ending = before.rstrip()
+    if not ending.endswith(_UNREAL_ENDS) and "assum" not in ending:
+        return True  # nearly always, and quicker than the pattern
     return not _UNREAL.search(before)
 
 
@@ -279,9 +313,10 @@ def _any(text: str, marks: Iterable[str]) -> bool:
     return any(map(text.__contains__, marks))
 
 
-def _ages(text: str) -> list[Statement]:
+def _ages(text: str, first: int) -> list[Statement]:
+    """Stated ages; the text's first two digits stand at `first`."""
     found = []
-    for match in _AGE.finditer(text):
+    for match in _AGE.finditer(text, max(0, first - _AGE_REACH)):
         age = int(next(group for group in match.groups() if group))
         # Nothing is inferred about minors; two digits above 90 are something else.
         if 18 <= age <= 90 and _real(text, match):
@@ -342,9 +377,11 @@ def _jobs(text: str) -> list[Statement]:
     for match in _JOB.finditer(text):
         tail = words(match.group(1))[:4]
         hits = [hit for hit in _professions().find(tail) if hit.start <= 2]
+        if not hits:
+            continue
         lead = match.group(0)[: match.start(1) - match.start()]
         bare = lead.rstrip().endswith(("i'm", "im", "am"))
-        if not hits or not _real(text, match) or (bare and tail[:1] != ["retired"]):
+        if (bare and tail[:1] != ["retired"]) or not _real(text, match):
             continue
         hit = hits[0]
         # "I'm a student of history" is one, "I'm a chef's kiss kind of person" is not.

@@ -27,27 +27,36 @@ _NO_WORD = re.compile(r"[^\w'|]+")
 _MARKS_TO_SPACES = {code: " " for code in range(128) if _NO_WORD.match(chr(code))}
 TextGuard = Callable[[str], Sequence[str]]
 
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+# Name, what every match holds (quick to look for, and most texts have none), and the pattern.
+_PATTERNS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = (
     (
         "e-mail",
+        re.compile(r"@|[\[(]at[\])]", re.I),
         re.compile(
             r"\b[\w.+-]+\s*(?:@|\[at\]|\(at\))\s*[\w-]+\s*(?:\.|\[dot\]|\(dot\))\s*\w{2,}", re.I
         ),
     ),
     (
         "URL",
+        re.compile(r"://|\.\w|www\.", re.I),
         re.compile(
             r"https?://|\bwww\.|\b[\w-]+\.(?:com|org|net|io|co\.uk|info|gg|tv|me|edu|gov)\b",
             re.I,
         ),
     ),
-    ("username", re.compile(r"(?<![\w/])/?u/[\w-]{2,}|(?<![\w.])@[A-Za-z]\w{2,}", re.I)),
+    (
+        "username",
+        re.compile(r"[/@]"),
+        re.compile(r"(?<![\w/])/?u/[\w-]{2,}|(?<![\w.])@[A-Za-z]\w{2,}", re.I),
+    ),
     (
         "phone number",
+        re.compile(r"\d{3}"),
         re.compile(r"(?<![\w.])\+?\(?\d{2,4}\)?[ .-]?\d{3}[ .-]?\d{3,4}(?!\w)|(?<!\d)\d{9,}(?!\d)"),
     ),
     (
         "street address",
+        re.compile(r"\d"),
         re.compile(
             r"\b\d{1,5}[a-z]? (?:[A-Za-z][\w'-]* ){1,3}"
             r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|"
@@ -77,12 +86,12 @@ def sensitive_words(tokens: Sequence[str]) -> bool:
 
 def identities_in(text: str) -> list[str]:
     """Kinds of identifying strings found: e-mail, URL, username, phone number, street address."""
-    return [name for name, pattern in _PATTERNS if pattern.search(text)]
+    return [name for name, mark, whole in _PATTERNS if mark.search(text) and whole.search(text)]
 
 
 def quotes_verbatim(text: str, sources: Iterable[str], run: int = VERBATIM_WORDS) -> bool:
     """Whether a run of `run` words of `text` stands in one of the sources, case and marks aside."""
-    said = _plain(text).split()
+    said = _plain_words(text)
     if len(said) < run:
         return False
     # One pass over all sources; "|" keeps a run from reaching from one into the next.
@@ -99,16 +108,15 @@ def quotes_verbatim(text: str, sources: Iterable[str], run: int = VERBATIM_WORDS
 # Building a persona and checking it look at the same evidence, a batch of people apart.
 @lru_cache(maxsize=1024)
 def _plain_cached(text: str) -> tuple[str, frozenset[str]]:
-    plain = _plain(text)
-    return plain, frozenset(plain.split())
+    words_of_it = _plain_words(text)
+    return f" {' '.join(words_of_it)} ", frozenset(words_of_it)
 
 
-def _plain(text: str) -> str:
-    """Lower-case words with one space around each, marks gone."""
+def _plain_words(text: str) -> list[str]:
+    """Lower-case words, marks gone."""
     text = text.lower().replace("’", "'")
-    if text.isascii():
-        return f" {' '.join(text.translate(_MARKS_TO_SPACES).split())} "
-    return f" {_NO_WORD.sub(' ', text)} "
+    marked = text.translate(_MARKS_TO_SPACES) if text.isascii() else _NO_WORD.sub(" ", text)
+    return marked.split()
 
 
 def latin_share(text: str) -> float:
