@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 
 from sample_home import machine
@@ -54,6 +55,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300, help="work of an item")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    # As on macOS and Windows: all processes of the cluster find one another on loopback.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
     from ray.cluster_utils import Cluster
 

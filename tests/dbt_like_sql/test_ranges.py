@@ -11,6 +11,7 @@ from tests.dbt_like_sql.conftest import VARIABLES, in_order
 from zipp_dagster.fanout import IN_LINE, FanOut
 from zipp_dagster.platform.contracts import load_contract, scan
 from zipp_dagster.platform.sql_models import run_model
+from zipp_dagster.platform.warehouse import Warehouse
 
 ROOT = Path(__file__).parents[2]
 RANGED = [model.name for model in in_order() if model.contract.ranges]
@@ -30,6 +31,7 @@ def materialise(folder: Path, ranges: int, fan_out: FanOut = IN_LINE) -> dict[st
     """All models over the same events; those that can in so many ranges."""
     files: dict[str, list[Path]] = {"media": []}
     folder.mkdir()
+    warehouse = Warehouse("1GB", 2, folder / "spill")
     for table, rows in (("comments", 6000), ("submissions", 900)):
         columns = ", ".join(CONTRACTS[table].column_types)
         path = folder / f"{table}.parquet"
@@ -41,7 +43,7 @@ def materialise(folder: Path, ranges: int, fan_out: FanOut = IN_LINE) -> dict[st
         inputs = {name: files[name] for name in model.inputs}
         parts = ranges if model.contract.ranges else 1
         rows = run_model(
-            model, inputs, CONTRACTS, VARIABLES, duckdb.connect, out, parts, fan_out=fan_out
+            model, inputs, CONTRACTS, VARIABLES, warehouse.connect, out, parts, fan_out=fan_out
         )
         files[model.name] = sorted(out.glob("part-*.parquet"))
         assert len(files[model.name]) == parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ from zipp_dagster.fanout import Board
 from zipp_dagster.progress import Progress
 
 REPORT_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 
 
 class Reports:
@@ -25,9 +27,10 @@ class Reports:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # On this machine: it must outlive the machines that report.
+        # On this machine: it must outlive the machines that report. Ray asks a random one to start it,
+        # which may just have been lost: then again.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        options = {"num_cpus": 0, "scheduling_strategy": here}
+        options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1}
         self.board = ray.remote(ReportBoard).options(**options).remote()
         return self
 
@@ -50,7 +53,13 @@ class Reports:
         ready, _ = ray.wait([self._asked], timeout=wait_seconds)
         if not ready:
             return
-        reports, self._asked = ray.get(self._asked), None
+        asked, self._asked = self._asked, None
+        try:
+            reports = ray.get(asked)
+        except ray.exceptions.RayActorError as error:
+            # Work does not fail for want of a progress bar; the board comes back, and is asked again.
+            _log.warning("progress of items is not known for now: %s", error)
+            return
         for position, report in sorted(reports.items()):
             if self._told.get(position) != report:
                 self._told[position] = report

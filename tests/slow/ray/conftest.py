@@ -11,6 +11,9 @@ import pytest
 
 from zipp_dagster.platform.config import ComputeSettings
 
+# As on macOS and Windows: all processes of the cluster find one another on loopback. Ray reads it when
+# it is imported.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 MACHINE = {
     "node_ip_address": "127.0.0.1",
     "num_cpus": 1,
@@ -23,11 +26,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[object]:
     ray = pytest.importorskip("ray", reason="pip install 'zipp_dagster[ray]'")
-    from ray._private import ray_constants
     from ray.cluster_utils import Cluster
 
-    # As on macOS and Windows: this machine's own processes find one another on loopback.
-    ray_constants.ENABLE_RAY_CLUSTER = False
     # The cluster's processes import the tests' functions, wherever pytest was started.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"

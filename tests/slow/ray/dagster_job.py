@@ -1,6 +1,7 @@
-"""A Dagster job whose steps say on which process they ran."""
+"""A Dagster job whose steps say on which process they ran.
 
-from __future__ import annotations
+Without postponed annotations: Dagster looks at the type of an op's context.
+"""
 
 import os
 

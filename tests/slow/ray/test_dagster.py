@@ -36,7 +36,10 @@ cluster.shutdown()
 def test_steps_are_jobs_of_the_cluster_and_their_logs_come_back(tmp_path):
     pytest.importorskip("dagster_ray", reason="pip install 'zipp_dagster[ray]'")
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    # The cluster's machines call `dagster` by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    own = {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": path}
+    environment = os.environ | own
     done = subprocess.run(
         [sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, timeout=550
     )

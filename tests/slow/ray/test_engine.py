@@ -17,6 +17,7 @@ from zipp_dagster.fanout import ItemError, Need, QuarantinedItems
 from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.platform.ray_connection import ComputeError
+from zipp_dagster.platform.ray_reports import Reports
 
 pytestmark = pytest.mark.long
 
@@ -94,6 +95,9 @@ def test_a_machine_that_is_lost_with_its_items_loses_nothing(cluster, engine, tm
     begun = {path.name.split("-")[0] for path in tmp_path.glob(f"*-{third}")}
     again = {path.name.split("-")[0] for path in tmp_path.iterdir() if third not in path.name}
     assert begun & again, "no item was begun on the lost machine and then somewhere else"
+    # Ray itself notices some seconds later; until then it may give the machine work.
+    while any(node["Alive"] for node in ray.nodes() if node["NodeID"] == third):
+        time.sleep(0.2)
 
 
 def test_a_full_disk_is_the_machines_fault_not_the_items(engine, compute, tmp_path):
@@ -108,6 +112,21 @@ def test_items_report_their_own_units(engine):
     assert engine.map_reporting(work.crumbs, [5, 6], lambda *r: seen.append(r)) == [5, 6]
     assert seen[-1] == (11, 11, "crumbs")
     assert len(seen) > 2
+
+
+def test_a_lost_progress_board_costs_no_result(engine, monkeypatch):
+    import ray
+
+    poll, killed = Reports.poll, []
+
+    def killing(reports: Reports, wait_seconds: float = 0.0) -> None:
+        if not killed:
+            killed.append(ray.kill(reports.board, no_restart=False))
+        poll(reports, wait_seconds)
+
+    monkeypatch.setattr(Reports, "poll", killing)
+    assert engine.map_reporting(work.crumbs, [3, 4], lambda *_: None) == [3, 4]
+    assert killed
 
 
 def test_a_stream_keeps_its_states_and_the_order(engine):

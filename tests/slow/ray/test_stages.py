@@ -30,6 +30,7 @@ from zipp_dagster.persona.loading import load_writer
 from zipp_dagster.persona.personas import write_personas
 from zipp_dagster.persona.snippets import SnippetInputs, write_snippets
 from zipp_dagster.platform.compute import engine_of, train_in_processes
+from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES
 from zipp_dagster.reddit.read_month import DumpToRead, read_dump
 
@@ -67,7 +68,8 @@ def cluster_engine(compute, tmp_path, caplog):
     engine = Killing(engine_of(compute), tmp_path)
     yield engine
     assert engine.calls
-    lost = [line for line in caplog.messages if "lost its worker, try 2" in line]
+    said = (record.getMessage() for record in caplog.get_records("call"))
+    lost = [line for line in said if "lost its worker, try 2" in line]
     assert len(lost) >= engine.calls
 
 
@@ -124,19 +126,20 @@ def test_user_ranges_of_snippets_and_evidence_and_batches_of_personas(
         for n in range(8)
     ]
     tables = reddit(comments)
+    opening = Warehouse("1GB", 1, tmp_path / "spill").connect
     floor = SnippetSettings(min_comments=2, rows_per_range=50)
     chosen = PersonaSettings(ranking="count", batch_users=4)
     results = []
     for engine, out in zip((LOCAL, cluster_engine), folders(tmp_path, "local", "cluster")):
         inputs = SnippetInputs(tables.comments, tables.subreddits)
-        snippets = write_snippets(duckdb.connect, inputs, floor, out / "snippets", fan_out=engine)
+        snippets = write_snippets(opening, inputs, floor, out / "snippets", fan_out=engine)
         assert snippets.ranges == 8 and snippets.users == 30
         sources = EvidenceInputs(snippets.files, tables.rankings, tables.subreddits)
         evidence = collect_evidence(
-            duckdb.connect, sources, chosen, floor, out / "evidence", fan_out=engine
+            opening, sources, chosen, floor, out / "evidence", fan_out=engine
         )
-        opening = partial(loaded, load_writer, chosen, tmp_path, [], [])
-        written = write_personas(evidence.files, opening, chosen, out / "personas", fan_out=engine)
+        writing = partial(loaded, load_writer, chosen, tmp_path, [], [])
+        written = write_personas(evidence.files, writing, chosen, out / "personas", fan_out=engine)
         assert written.users == 30
         results.append((hashes(out), dict(written.usage)))
     assert results[0] == results[1]
