@@ -115,62 +115,27 @@ _BEFORE: Final = (
     ("(", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
     ("[", re.compile(r"(?:^|\b(?:i|me|myself|my|i'm|i am) ?)$")),
 )
+
+
+def _marks(text: str) -> tuple[str, ...]:
+    return tuple(text.split("|"))
+
+
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
-_SELF_MARKS = ("i'm", "i am", "im ", "as a")
-_ALSO_OF_GENDER = (" of ", "they/them")
-_GENDER_MARKS: tuple[str, ...] = (
-    "man",
-    "girl",
-    "lady",
-    "male",
-    "mom",
-    "mum",
-    "mother",
-    "wife",
-    "guy",
-    "dude",
-    "dad",
+_SELF_MARKS = _marks("i'm|i am|im |as a")
+_ALSO_OF_GENDER = _marks(" of |they/them")
+_BRACKETED_MARKS = _marks("f)|m)|f]|m]|(f|(m|[f|[m")
+_PLACE_MARKS = _marks(
+    "live in|living in|from |here in|up in|moved |work in|hometown|folks in|raised in"
 )
-_GENDER_MARKS += (
-    "father",
-    "husband",
-    "binary",
-    "enby",
-    "they/",
-    "f)",
-    "m)",
-    "f]",
-    "m]",
-    "(f",
-    "(m",
-)
-_GENDER_MARKS += ("[f", "[m")
-_PLACE_MARKS: tuple[str, ...] = (
-    "live in",
-    "living in",
-    "from ",
-    "here in",
-    "up in",
-    "moved ",
-    "work in",
-)
-_PLACE_MARKS += ("hometown", "folks in", "raised in")
-_LANGUAGE_MARKS = ("speak", "language is", "tongue is", "native ")
-_JOB_MARKS: tuple[str, ...] = (
-    "work as a",
-    "worked as a",
-    "working as a",
-    "job as a",
-    "been a",
-    "shift as a",
-)
-_JOB_MARKS += ("being a", "years as a", "year as a")
+_LANGUAGE_MARKS = _marks("speak|language is|tongue is|native ")
+_JOB_MARKS = _marks("work as a|worked as a|working as a|job as a|been a|shift as a|being a")
+_JOB_MARKS += _marks("years as a|year as a")
+_AGE_MARKS = _marks("i'm |i am |im |as a |turned |birthday|(|[")
 # An age is two digits by themselves; longer numbers are everywhere. What stands before comes last, so
 # that a search skips to the digits.
 _TWO_DIGITS = re.compile(r"\d\d(?!\d)(?<!\d\d\d)")
 _TEENS = re.compile(r"1[0-7](?!\d)(?<!\d\d\d)")
-_AGE_MARKS: tuple[str, ...] = ("i'm ", "i am ", "im ", "as a ", "turned ", "birthday", "(", "[")
-
 
 # Of the words of a text, one look tells which of those checks can find anything at all.
 _SELF_CUES = word_set("i'm im am as")
@@ -240,7 +205,7 @@ def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statem
     # Most texts name no country, no trade, no man and no woman: nothing to look for.
     lands = not _countries().triggers.isdisjoint(tokens)
     trades = not _professions().triggers.isdisjoint(tokens)
-    gendered = number is not None or not _GENDER_WORDS.isdisjoint(tokens)
+    named = not _GENDER_WORDS.isdisjoint(tokens)
     text = text.lower().replace("’", "'")
     about_self = not cues.isdisjoint(_SELF_CUES) and _any(text, _SELF_MARKS)
     found: list[Statement] = []
@@ -248,11 +213,8 @@ def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statem
         found += _ages(text, number.start())
     if "my" in cues and " in my " in text:
         found += _decades(text)
-    if (
-        gendered
-        and (about_self or number or _any(text, _ALSO_OF_GENDER))
-        and _any(text, _GENDER_MARKS)
-    ):
+    gendered = named and (about_self or _any(text, _ALSO_OF_GENDER))
+    if gendered or (number and (named or _any(text, _BRACKETED_MARKS))):
         found += _genders(text)
     if lands and not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
         found += _places(text)

@@ -19,7 +19,7 @@ from zipp_dagster.platform.config import ComputeSettings
 from zipp_dagster.platform.ray_connection import ComputeError
 from zipp_dagster.platform.ray_reports import Reports
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture

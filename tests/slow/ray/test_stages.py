@@ -34,7 +34,7 @@ from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.reddit.erasure import NO_TOMBSTONES
 from zipp_dagster.reddit.read_month import DumpToRead, read_dump
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.ray
 LOCAL = Local(2)
 
 
