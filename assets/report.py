@@ -63,7 +63,7 @@ def report_data(
         synthetic=inputs.available("sample_world"),
         profile=platform.settings.profile,
         source=sources.source(platform),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         facts=_facts(inputs),
         leaderboard=inputs["leaderboard"].table(),
         gallery=build_gallery(*shown, settings.gallery_size),
