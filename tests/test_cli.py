@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -231,6 +232,17 @@ def test_the_doctor_says_what_is_wrong_and_ends_with_1(home, tmp_path):
     assert {f["what"] for f in findings} >= {"python", "packages", "profile", "disk", "dumps"}
     done = process("doctor", ZIPP_REDDIT__DUMPS_DIR=tmp_path / "nowhere")
     assert done.returncode == 1 and "✗ dumps: dump folder" in done.stdout
+
+
+def test_settings_are_shown_by_name_with_who_set_them(home):
+    facts = json.loads(call("settings", "imaging.steps", "raters", "--json").output)
+    assert {fact["name"].split(".")[0] for fact in facts} == {"imaging", "raters"}
+    changed = json.loads(call("settings", "--changed", "--json").output)
+    assert "home" in {fact["name"] for fact in changed if fact["source"] == "environment"}
+    done = process("settings", "imaging.steps", ZIPP_IMAGING__STEPS=9)
+    assert re.search(r"imaging\.steps +9 +environment +Denoising", done.stdout)
+    missing = CliRunner().invoke(cli, ["settings", "stepps"])
+    assert missing.exit_code == 1 and "no setting has stepps in its name" in missing.output
 
 
 def test_an_erasure_of_nobody_is_a_usage_error(home):

@@ -8,7 +8,14 @@ from pydantic import SecretStr
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.reddit.config import RedditSettings
 from zipp_dagster.section import Section
-from zipp_dagster.settings import PROFILES, Settings, SettingsError, load_settings, settings
+from zipp_dagster.settings import (
+    PROFILES,
+    Settings,
+    SettingsError,
+    described,
+    load_settings,
+    settings,
+)
 
 PROFILE_NAMES = sorted(path.stem for path in PROFILES.glob("*.toml"))
 
@@ -225,3 +232,19 @@ def test_every_setting_of_every_section_is_described():
         return found
 
     assert undescribed(Settings) == []
+
+
+def test_settings_are_described_with_who_set_them(profile, monkeypatch):
+    monkeypatch.setenv("ZIPP_IMAGING__STEPS", "9")
+    monkeypatch.setenv("ZIPP_PERSONA__LANGUAGE_MODEL__API_KEY", "a secret")
+    monkeypatch.setenv("ZIPP_STUDIO__DATABASE_URL", "postgresql://me:pass@word@host/name")
+    loaded = profile('extends = "sample"\n[encoder]\nhidden = 48\n')
+    facts = {fact.name: fact for fact in described(loaded)}
+    assert (facts["imaging.steps"].value, facts["imaging.steps"].source) == (9, "environment")
+    assert (facts["encoder.hidden"].value, facts["encoder.hidden"].source) == (48, "profile")
+    assert facts["encoder.hidden"].default == EncoderSettings().hidden
+    assert facts["zipbench.users"].source == "default" and facts["zipbench.users"].meaning
+    assert facts["persona.language_model.kind"].value == "lexical"
+    shown = repr(facts.values())
+    assert "a secret" not in shown and "pass" not in facts["studio.database_url"].value
+    assert facts["studio.database_url"].value.endswith("@host/name")

@@ -30,6 +30,7 @@ COMMANDS = {
     "prune": ("housekeeping", "Remove old versions and leftovers from the lake."),
     "train-sample-models": ("models", "Train the small image models from scratch."),
     "bootstrap": ("operation", "Make the Dagster instance ready: pools, months, dagster.yaml."),
+    "settings": ("settings", "Every setting: its value, who set it, and what it means."),
     "doctor": ("housekeeping", "Environment, disk, GPU and settings in words."),
 }
 QUIET_LOGGERS = ("great_expectations", "mlflow", "alembic", "diffusers", "transformers", "httpx")
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
 def cli(profile: str | None) -> None:
     """ZIPP: personal text-to-image prompts from personas mined in a Reddit interaction graph.
 
-    Settings come from the profile and from ZIPP_… variables; `zipp doctor` shows them.
+    Settings come from the profile and from ZIPP_… variables; `zipp settings` shows them.
     """
     if profile:
         os.environ["ZIPP_PROFILE"] = profile

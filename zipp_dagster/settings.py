@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -51,6 +54,8 @@ PREFIX = "ZIPP_"
 EXTENDS = "extends"
 """First line of a profile that is another profile with some values changed."""
 PROFILES = Path(__file__).parent / "profiles"
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
+"""The password of an address, such as postgresql://user:password@host."""
 
 
 class SettingsError(Exception):
@@ -167,6 +172,42 @@ def load_settings(profile: str | None = None) -> Settings:
             f"environment variable {', '.join(_in_environment([field]))}: a list or section is "
             f"""written as JSON, such as {PREFIX}REDDIT__BOTS='["one", "two"]'"""
         ) from error
+
+
+@dataclass(frozen=True)
+class SettingFact:
+    """One setting as people look it up: `name` is dotted, `value` of JSON types, secrets masked."""
+
+    name: str
+    value: Any
+    source: Literal["default", "profile", "environment"]
+    default: Any
+    meaning: str
+
+
+def described(chosen: Settings) -> Iterator[SettingFact]:
+    """Every setting in the order of the sections, with where its value comes from."""
+    defaults = Settings.model_construct()
+    return _described((), chosen, chosen.model_dump(mode="json"), defaults.model_dump(mode="json"))
+
+
+def _described(
+    place: tuple[str, ...], model: BaseModel, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[SettingFact]:
+    for key, field in type(model).model_fields.items():
+        here, inner = (*place, key), getattr(model, key)
+        if isinstance(inner, Section):
+            yield from _described(here, inner, values[key], defaults[key])
+            continue
+        source: Literal["default", "profile", "environment"] = "default"
+        if _in_environment(list(here)):
+            source = "environment"
+        elif values[key] != defaults[key]:
+            source = "profile"
+        value = values[key]
+        if isinstance(value, str):
+            value = _PASSWORD.sub(r"\1**********@", value)
+        yield SettingFact(".".join(here), value, source, defaults[key], field.description or "")
 
 
 def _profile_values(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:

@@ -17,14 +17,17 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 OURS = ("mlflow", "code", "webserver", "daemon")
 
 
-def test_the_compose_file_is_valid_by_the_specifications_schema():
+def test_the_compose_files_are_valid_by_the_specifications_schema():
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run([*command, DEPLOY / "compose.yaml"], capture_output=True, text=True)
+    files = [DEPLOY / "compose.yaml", DEPLOY / "compose.https.yaml"]
+    done = subprocess.run([*command, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_only_the_proxy_is_reachable_and_on_loopback_unless_said_otherwise():
-    published = {name: s["ports"] for name, s in COMPOSE["services"].items() if "ports" in s}
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.https.yaml"])
+def test_only_the_proxy_is_reachable_and_on_loopback_unless_said_otherwise(file):
+    services = yaml.safe_load((DEPLOY / file).read_text())["services"]
+    published = {name: s["ports"] for name, s in services.items() if "ports" in s}
     assert list(published) == ["proxy"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["proxy"])
 
