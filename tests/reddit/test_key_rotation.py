@@ -13,9 +13,11 @@ import zstandard
 
 from assets.catalogue import catalogue
 from zipp_dagster import runner
+from zipp_dagster.erasing.apply import apply
+from zipp_dagster.erasing.record import record
 from zipp_dagster.platform.lake import Lake
 from zipp_dagster.platform.plan import select
-from zipp_dagster.reddit.erasure import add_tombstones
+from zipp_dagster.reddit.erasure import Request, add_tombstones
 from zipp_dagster.reddit.pseudonyms import Pseudonymizer, key_from_text
 
 MONTHS = ("2024-01", "2024-02")
@@ -94,3 +96,34 @@ def test_an_ingest_under_another_key_than_that_of_the_tombstones_is_refused(inge
     assert [error.partition(":")[0] for error in errors] == EVERY_MONTH
     assert all("was written under another pseudonym key" in error for error in errors)
     assert ingest("the first secret key") == (EVERY_MONTH, old, [])
+
+
+@pytest.mark.slow
+def test_after_a_rotation_requests_are_recorded_again_and_carried_out(
+    ingest, environment, tmp_path, comment
+):
+    """The steps of docs/ingest.md."""
+    for month in MONTHS:
+        with (tmp_path / "dumps" / f"RC_{month}.zst").open("ab") as dump:
+            written = int(datetime.fromisoformat(f"{month}-16T00:00:00+00:00").timestamp())
+            stays = comment(id=f"d{month[-1]}", author="carol", created_utc=written)
+            line = json.dumps(stays).encode() + b"\n"
+            dump.write(zstandard.ZstdCompressor().compress(line))
+    ingest("the first secret key")
+    ingest("the second secret key")
+    home = tmp_path / "home"
+    with environment(
+        ZIPP_HOME=home,
+        ZIPP_REDDIT__DUMPS_DIR=tmp_path / "dumps",
+        ZIPP_REDDIT__PSEUDONYM_KEY="the second secret key",
+    ):
+        platform = runner.local_platform()
+        found = record(platform, Request.of(users=["alice"]))
+        assert (found.added, found.unknown, found.rows) == (1, 0, len(MONTHS))
+        receipt = apply(platform)
+    assert receipt is not None
+    second = Pseudonymizer(key_from_text("the second secret key"))
+    assert users(home) == {second.user("carol")}
+    lake = Lake(home / "lake")
+    kept = [v for v in lake.every_version() if v.asset == "comments" and v.kept]
+    assert [version.partition for version in kept] == list(MONTHS), "versions of both keys are gone"
