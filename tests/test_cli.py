@@ -298,3 +298,19 @@ def test_prune_keeps_partial_work_that_the_next_run_goes_on_with(home):
     assert all(folder.exists() for folder in folders)
     call("prune")
     assert [folder.exists() for folder in folders] == [True, False, False, False]
+
+
+def test_the_servers_get_absolute_paths(tmp_path, monkeypatch):
+    from zipp_dagster.commands.servers import absolute_paths
+    from zipp_dagster.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text('extends = "sample"\n')
+    monkeypatch.setenv("ZIPP_HOME", "home")
+    monkeypatch.setenv("ZIPP_REDDIT__DUMPS_DIR", "dumps")
+    assert absolute_paths(load_settings("mine.toml")) == {
+        "ZIPP_PROFILE": str(tmp_path / "mine.toml"),
+        "ZIPP_HOME": str(tmp_path / "home"),
+        "ZIPP_REDDIT__DUMPS_DIR": str(tmp_path / "dumps"),
+    }
+    assert absolute_paths(load_settings("sample"))["ZIPP_PROFILE"] == "sample"

@@ -9,9 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from zipp_dagster.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 10.0
@@ -26,7 +32,7 @@ def ui(no_daemon: bool) -> None:
 
     chosen = settings()
     home, server = chosen.home_directory, chosen.server
-    environment = {**os.environ}
+    environment = {**os.environ, **absolute_paths(chosen)}
     environment.setdefault("DAGSTER_HOME", str(instance_folder(home)))
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
@@ -88,6 +94,23 @@ def ui(no_daemon: bool) -> None:
         click.echo("stopping")
     finally:
         _end(list(processes.values()))
+
+
+def absolute_paths(chosen: Settings) -> dict[str, str]:
+    """The settings that are paths as variables, from here: the servers start in another folder."""
+    profile = chosen.profile
+    if profile.endswith(".toml"):
+        profile = str(Path(profile).expanduser().absolute())
+    return {"ZIPP_PROFILE": profile, **dict(_paths("ZIPP", chosen))}
+
+
+def _paths(variable: str, model: BaseModel) -> Iterator[tuple[str, str]]:
+    for key in type(model).model_fields:
+        value, name = getattr(model, key), f"{variable}_{key.upper()}"
+        if isinstance(value, Path):
+            yield name, str(value.expanduser().absolute())
+        elif isinstance(value, BaseModel):
+            yield from _paths(f"{name}_", value)
 
 
 def _stop(number: int, frame: object) -> None:
