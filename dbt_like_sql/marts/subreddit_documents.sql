@@ -2,7 +2,7 @@
 -- new month replaces only a few of them; those of all months are among those of each month. Held-out
 -- prompts stay out, whichever way a benchmark user repeats them, and so do the comments below a
 -- held-out post.
-WITH held_out AS (
+WITH held_out AS MATERIALIZED (
     SELECT
         user_id,
         't3_' || post_id AS link_id,
@@ -11,7 +11,8 @@ WITH held_out AS (
     FROM benchmark_holdout
 ),
 
-texts AS (
+-- Read twice rather than kept: at the paper's size these are 81 million texts.
+texts AS NOT MATERIALIZED (
     SELECT snippets.id, snippets.user_id, snippets.subreddit, snippets.text, snippets.is_title
     FROM int_snippets_monthly AS snippets
     ANTI JOIN held_out ON held_out.link_id = snippets.link_id
@@ -26,7 +27,7 @@ texts AS (
     FROM image_posts
 ),
 
-echoes AS (
+echoes AS MATERIALIZED (
     SELECT DISTINCT texts.id, texts.is_title
     FROM texts
     INNER JOIN held_out ON held_out.user_id = texts.user_id
@@ -46,16 +47,31 @@ echoes AS (
         ) >= getvariable('leak_token_f1')
 ),
 
--- Only so many texts of a community are held at a time, however large it is.
+-- First only ids are chosen: a text that is replaced by one of a smaller hash would stay in memory.
 samples AS (
     SELECT
-        texts.subreddit,
-        arg_min(texts.text, hash(texts.id), getvariable('document_titles'))
+        arg_min(texts.id, hash(texts.id), getvariable('document_titles'))
         FILTER (WHERE texts.is_title) AS titles,
-        arg_min(texts.text, hash(texts.id), getvariable('document_comments'))
+        arg_min(texts.id, hash(texts.id), getvariable('document_comments'))
         FILTER (WHERE NOT texts.is_title) AS bodies
     FROM texts
     ANTI JOIN echoes ON echoes.id = texts.id AND echoes.is_title = texts.is_title
+    GROUP BY texts.subreddit
+),
+
+chosen AS (
+    SELECT unnest(titles) AS id, true AS is_title FROM samples
+    UNION ALL
+    SELECT unnest(bodies) AS id, false AS is_title FROM samples
+),
+
+documents AS (
+    SELECT
+        texts.subreddit,
+        array_agg(texts.text ORDER BY hash(texts.id)) FILTER (WHERE texts.is_title) AS titles,
+        array_agg(texts.text ORDER BY hash(texts.id)) FILTER (WHERE NOT texts.is_title) AS bodies
+    FROM texts
+    SEMI JOIN chosen ON chosen.id = texts.id AND chosen.is_title = texts.is_title
     GROUP BY texts.subreddit
 )
 
@@ -67,5 +83,5 @@ SELECT
         ),
         getvariable('document_chars')
     ) AS document
-FROM samples
+FROM documents
 ORDER BY subreddit
