@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,8 +35,10 @@ def test_the_key_file_is_made_once_and_private(tmp_path):
 
 
 def test_processes_that_start_together_agree_on_one_key(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        keys = pool.map(load_or_create_key, [tmp_path / "key"] * 8)
+    spawn = multiprocessing.get_context("spawn")
+    # Not a Pool, which terminates its workers at the end: that hung once in hundreds of runs.
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        keys = list(pool.map(load_or_create_key, [tmp_path / "key"] * 8))
     assert len(set(keys)) == 1
 
 
