@@ -35,11 +35,11 @@ ui: $(INSTALLED) ## Dagster, MLflow and the report in the browser
 test: $(INSTALLED) ## Run the tests
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "not slow and not long and not ray" -n 2 --dist loadfile -q
 
-test-slow: $(RAY) ## Run the tests that kill processes, need a browser or Ray, or take minutes
+test-slow: $(INSTALLED) ## Run the tests that kill processes, need a browser, or take minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n 2 --dist loadfile -q
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m ray -q
 
-test-long: $(INSTALLED) ## Run the guides' commands, whole pipelines under kills, and the paper profile
+test-long: $(RAY) ## Run the guides' commands, whole pipelines under kills, Ray, and the paper profile
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m ray -q
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long -q
 
 lint: $(INSTALLED) ## Style, types, and the direction of imports
