@@ -18,6 +18,8 @@ $(INSTALLED): requirements.lock requirements-oracles.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-oracles.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# The first load of the definitions reads all sources, and keeps what it found for every later one.
+	-@$(BIN)/python -c "import zipp_dagster.definitions"
 	touch $(INSTALLED)
 
 $(RAY): $(INSTALLED) requirements-ray.txt
