@@ -14,6 +14,7 @@ import pytest
 from tests.object_storage import unavailable
 from tests.platform.conftest import FIELDS, OBJECT_STORAGE
 from zipp_dagster.platform import lake as lake_module
+from zipp_dagster.platform import partial_work
 from zipp_dagster.platform.lineage import verify
 from zipp_dagster.platform.object_lake import ObjectLake
 from zipp_dagster.platform.object_store import (
@@ -213,7 +214,7 @@ def test_a_killed_upload_is_no_version_and_goes_after_a_day_of_the_stores_clock(
     monkeypatch.setattr(lake_module, "datetime", FastClock)
     lake.prune(keep=1)
     assert set(half) <= lake.store.listing("bread").keys(), "this machine's clock judged"
-    monkeypatch.setattr(lake_module, "ABANDONED_AFTER_SECONDS", 0)
+    monkeypatch.setattr(partial_work, "ABANDONED_AFTER_SECONDS", 0)
     lake.prune(keep=1)
     assert [key for key in lake.store.listing("bread") if before.id not in key] == [
         "bread/_/current"

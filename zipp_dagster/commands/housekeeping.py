@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from zipp_dagster.platform.catalogue import Platform
-    from zipp_dagster.platform.lake import UsefulWork
+    from zipp_dagster.platform.partial_work import UsefulWork
     from zipp_dagster.settings import Settings
 
 

@@ -88,22 +88,6 @@ _UNREAL = re.compile(
     r"(?:\bif|\bwish|\bpretend|\bimagine|\bsaid|\bsays|\blike|\bthinks?|\bwhen|\bonce|\buntil|"
     r"\bbefore|\bafter|\bhope|\bsomeday|\bone day|\bwas|\bassum\w+|[\"“'])\s*$"
 )
-_UNREAL_ENDS: Final = (
-    *(
-        "if",
-        "wish",
-        "pretend",
-        "imagine",
-        "said",
-        "says",
-        "like",
-        "think",
-        "thinks",
-        "when",
-        "once",
-    ),
-    *("until", "before", "after", "hope", "someday", "day", "was", '"', "“", "'"),
-)
 # What must stand before a match that may be about others: "as a nurse I …" opens a clause, unlike
 # "raised as a girl"; "I (27F)" and "my [M/25] wife" are the writer's, "my wife (37F)" is not.
 _BEFORE: Final = (
@@ -121,6 +105,10 @@ def _marks(text: str) -> tuple[str, ...]:
     return tuple(text.split("|"))
 
 
+_UNREAL_ENDS = _marks(
+    "if|wish|pretend|imagine|said|says|like|think|thinks|when|once|until|before|after|hope|someday|"
+    "day|was|\"|“|'"
+)
 # Plain substrings that must occur before a pattern is worth a try: most snippets have none.
 _SELF_MARKS = _marks("i'm|i am|im |as a")
 _ALSO_OF_GENDER = _marks(" of |they/them")

@@ -18,8 +18,7 @@ import json
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,15 @@ from typing import Any
 
 from zipp_dagster.platform.erased import erase_version, erased_record, leftovers
 from zipp_dagster.platform.files import disk_is_full, fsync, fsync_tree, sha256_of
-from zipp_dagster.platform.locks import in_use, locked
+from zipp_dagster.platform.locks import locked
+from zipp_dagster.platform.partial_work import (
+    DRAFTS,
+    LOCK,
+    SCRATCH,
+    UsefulWork,
+    discard_scratch,
+    sweep,
+)
 from zipp_dagster.platform.versions import (
     MANIFEST,
     TABLE_FILES,
@@ -39,14 +46,8 @@ from zipp_dagster.platform.versions import (
     Version,
 )
 
-DRAFTS = ".drafts"
-SCRATCH = ".scratch"
-LOCK = ".lock"
 STAMP = "%Y%m%dT%H%M%S%f"
 """The moment at the front of a version's name."""
-ABANDONED_AFTER_SECONDS = 24 * 3600
-UsefulWork = Callable[[str, str | None, str], bool]
-"""Whether a run would go on with partial work: asset, partition, and the key of `Lake.draft`."""
 
 
 @dataclass
@@ -273,12 +274,10 @@ class Lake:
 
     def discard_partial_work(self, assets: Iterable[str]) -> int:
         """Removes dead drafts, and the scratch folders of some assets; returns how many."""
-        folders = [path for name in assets for path in (self.root / SCRATCH / name).glob("*/*")]
         drafts = len(list((self.root / DRAFTS).glob("*")))
-        for path in folders:
-            shutil.rmtree(path, ignore_errors=True)
+        folders = discard_scratch(self.root, assets)
         self._sweep()
-        return len(folders) + drafts - len(list((self.root / DRAFTS).glob("*")))
+        return folders + drafts - len(list((self.root / DRAFTS).glob("*")))
 
     def prune(
         self,
@@ -329,24 +328,7 @@ class Lake:
 
     def _sweep(self, useful: UsefulWork | None = None) -> None:
         """Removes drafts whose process is gone, pointer leftovers, and partial work of no use."""
-        at_work = set()
-        for path in (self.root / DRAFTS).glob("*"):
-            lock = path.with_suffix(LOCK)
-            if in_use(lock):
-                at_work.add(path.stem.rsplit("-", 1)[0])
-            else:
-                shutil.rmtree(path, ignore_errors=True)
-                lock.unlink(missing_ok=True)
-        for path in self.root.glob("*/*/.current-*"):
-            path.unlink(missing_ok=True)
-        horizon = time.time() - ABANDONED_AFTER_SECONDS
-        for path in (self.root / SCRATCH).glob("*/*/*"):
-            asset, folder, key = path.relative_to(self.root / SCRATCH).parts
-            partition = None if folder == WHOLE else folder
-            old = path.stat().st_mtime < horizon
-            wanted = useful is None or asset in at_work or useful(asset, partition, key)
-            if old or not wanted:
-                shutil.rmtree(path, ignore_errors=True)
+        sweep(self.root, useful)
 
     def _folder(self, asset: str, partition: str | None) -> Path:
         return self.root / asset / (partition or WHOLE)

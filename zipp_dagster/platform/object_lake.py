@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from zipp_dagster.platform import lake as local
+from zipp_dagster.platform import partial_work
 from zipp_dagster.platform.erased import clear_erased, record_text
-from zipp_dagster.platform.lake import Draft, Lake, UsefulWork
+from zipp_dagster.platform.lake import Draft, Lake
 from zipp_dagster.platform.object_store import (
     Conflict,
     ObjectStore,
@@ -34,6 +35,7 @@ from zipp_dagster.platform.object_store import (
     StoreUnreachable,
     Tagged,
 )
+from zipp_dagster.platform.partial_work import UsefulWork
 from zipp_dagster.platform.version_cache import AT_ONCE, CACHED, VersionCache
 from zipp_dagster.platform.versions import (
     ERASED,
@@ -242,7 +244,7 @@ class ObjectLake(Lake):
         }
         if not half:
             return
-        horizon = self.store.now() - timedelta(seconds=local.ABANDONED_AFTER_SECONDS)
+        horizon = self.store.now() - timedelta(seconds=partial_work.ABANDONED_AFTER_SECONDS)
         for key, names in half.items():
             if max(entry.modified for entry in names.values()) <= horizon:
                 self._delete(key)
