@@ -1,6 +1,6 @@
 -- A fixed random sample: the texts with the smallest hashes of their ids. First only ids are
 -- chosen, so that no more than so many of a community are held at a time, however large it is.
-WITH texts AS (
+WITH texts AS NOT MATERIALIZED (
     SELECT id, user_id, subreddit, link_id, false AS is_title, body AS text FROM stg_comments
     UNION ALL
     SELECT id, user_id, subreddit, 't3_' || id AS link_id, true AS is_title, title AS text
