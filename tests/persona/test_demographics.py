@@ -4,10 +4,11 @@ import pytest
 
 from zipp_dagster.persona.demographic_claims import summarise
 from zipp_dagster.persona.demographics import Statement, statements_in
+from zipp_dagster.persona.lexicon import Passages
 
 
 def facts(text: str) -> set[tuple[str, str]]:
-    return {(s.field, s.value) for s in statements_in(text)}
+    return {(s.field, s.value) for said in statements_in(Passages([text])).values() for s in said}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from zipp_dagster.persona.bundles import iter_bundles
+from zipp_dagster.persona.bundles import bundles_of, iter_bundles, iter_people
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import Usage
 from zipp_dagster.persona.lexical import LexicalModel
@@ -109,6 +110,16 @@ def test_rows_of_a_user_must_stand_together(evidence_file, tmp_path) -> None:
     pq.write_table(table.take([2, 3, 0, 1]), file)
     with pytest.raises(ValueError, match="not ordered"):
         list(iter_bundles([file]))
+
+
+def test_people_come_whole_and_so_many_at_a_time(evidence_file) -> None:
+    file = evidence_file({user: [f"{user}", "b", "c"] for user in range(1, 8)})
+    together = list(iter_bundles([file]))
+    for rows_at_once in (1, 2, 5, 1000):
+        people = list(iter_people([file], 3, rows_at_once))
+        assert [len(list(bundles_of(rows))) for rows in people] == [3, 3, 1]
+        assert [bundle for rows in people for bundle in bundles_of(rows)] == together
+        assert len(pickle.dumps(people[-1])) < len(pickle.dumps(people[0]))
 
 
 def test_a_schema_error_names_the_place_and_quotes_nothing() -> None:

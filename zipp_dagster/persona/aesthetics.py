@@ -9,6 +9,7 @@ the context. Word lists: `vocabulary/aesthetics.yml`, `vocabulary/speech.yml`; c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, get_args
@@ -18,6 +19,8 @@ from zipp_dagster.persona.colors import COLORS, GLOW, HEADS, MUTED, SOFT, find_c
 from zipp_dagster.persona.lexicon import (
     Hit,
     Lexicon,
+    Passages,
+    WordList,
     is_sentence_end,
     load_yaml,
     split_list,
@@ -167,8 +170,6 @@ def tastes_in(text: str, community: str = "", tokens: Sequence[str] | None = Non
     `community` is where it was said; its subject is the last resort for a context.
     """
     tokens = tokenize(text) if tokens is None else tokens
-    if _telling_words().isdisjoint(tokens):
-        return []
     hits = [hit for hit in find_styles(tokens) if hit.value.force != "prompt"]
     if not hits:
         return []
@@ -186,14 +187,22 @@ def tastes_in(text: str, community: str = "", tokens: Sequence[str] | None = Non
     return found
 
 
-@cache
-def _telling_words() -> frozenset[str]:
-    """Words without which nothing said is a taste: of unmistakable styles, and of looks.
+def telling_texts(passages: Passages) -> AbstractSet[int]:
+    """The numbers of the texts that may say something of a taste: `tastes_in` finds none in others.
 
-    Everyday words and plain colours count only beside one of these.
+    Everyday words and plain colours count only beside an unmistakable style or a word of looks.
     """
-    strong = style_lexicon().triggers_where(lambda term: term.force == "strong")
-    return strong | _speech().looks | HEADS | _COLOR_MANNERS
+    styled = {
+        number
+        for number, hits in style_lexicon().find_in(passages).items()
+        if any(hit.value.force == "strong" for hit in hits)
+    }
+    return styled | passages.words(_looking_words()).keys()
+
+
+@cache
+def _looking_words() -> WordList:
+    return WordList(_speech().looks | HEADS | _COLOR_MANNERS)
 
 
 def _inside(hit: Hit, others: Sequence[Hit]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
@@ -39,33 +42,73 @@ def community_id(name: str) -> str:
     return f"r/{name}"
 
 
-def iter_bundles(files: Sequence[Path], batch_rows: int = 65_536) -> Iterator[EvidenceBundle]:
-    """Bundles in the order of the table, which must be ordered by user; one user in memory.
+def iter_bundles(files: Sequence[Path]) -> Iterator[EvidenceBundle]:
+    """Bundles in the order of the table, which must be ordered by user.
 
     Raises ValueError when a user's rows are not together.
     """
-    columns = ["user_id", "subreddit", "share", "snippet_id", "text", "tokens"]
+    for people in iter_people(files, 256):
+        yield from bundles_of(people)
+
+
+def iter_people(
+    files: Sequence[Path], users: int, batch_rows: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """The table's rows, those of so many users at a time, with no object made of any: see `bundles_of`.
+
+    Raises ValueError when a user's rows are not together.
+    """
+    rest = pa.table({name: pa.array([], type) for name, type in _COLUMNS.items()})
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(batch_rows, columns=[*_COLUMNS]):
+            rest = pa.concat_tables([rest, pa.Table.from_batches([batch]).cast(rest.schema)])
+            ids = rest["user_id"].to_numpy()
+            starts = np.flatnonzero(ids[1:] != ids[:-1]) + 1
+            if np.any(ids[starts] < ids[starts - 1]):
+                raise ValueError(f"{file}: rows are not ordered by user_id")
+            # The last user's rows may go on in the next batch.
+            ends = starts[users - 1 :: users]
+            for start, end in itertools.pairwise([0, *ends.tolist()]):
+                yield _copied(rest, start, end)
+            if len(ends):
+                rest = rest.slice(int(ends[-1]))
+    if rest.num_rows:
+        yield _copied(rest, 0, rest.num_rows)
+
+
+def bundles_of(people: pa.RecordBatch) -> Iterator[EvidenceBundle]:
+    """The bundles of rows that `iter_people` gives."""
     current: int | None = None
     communities: list[tuple[str, float]] = []
     snippets: list[Snippet] = []
     tokens = 0
-    last = -1
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_rows, columns=columns):
-            for user, name, share, snippet, text, count in zip(
-                *(batch.column(c).to_pylist() for c in columns), strict=True
-            ):
-                if user != current:
-                    if current is not None:
-                        yield EvidenceBundle(current, tuple(communities), tuple(snippets), tokens)
-                    if user <= last:
-                        raise ValueError(f"{file}: rows are not ordered by user_id")
-                    current = last = user
-                    communities, snippets, tokens = [], [], 0
-                tokens += count
-                if snippet is None:
-                    communities.append((name, share))
-                else:
-                    snippets.append(Snippet(snippet, name, text))
+    columns = (people.column(name).to_pylist() for name in _COLUMNS)
+    for user, name, share, snippet, text, count in zip(*columns, strict=True):
+        if user != current:
+            if current is not None:
+                yield EvidenceBundle(current, tuple(communities), tuple(snippets), tokens)
+            current = user
+            communities, snippets, tokens = [], [], 0
+        tokens += count
+        if snippet is None:
+            communities.append((name, share))
+        else:
+            snippets.append(Snippet(snippet, name, text))
     if current is not None:
         yield EvidenceBundle(current, tuple(communities), tuple(snippets), tokens)
+
+
+_COLUMNS: Final[Mapping[str, pa.DataType]] = {
+    "user_id": pa.uint64(),
+    "subreddit": pa.string(),
+    "share": pa.float64(),
+    "snippet_id": pa.string(),
+    "text": pa.string(),
+    "tokens": pa.int64(),
+}
+
+
+def _copied(rows: pa.Table, start: int, end: int) -> pa.RecordBatch:
+    """Some rows by themselves: a slice would be pickled with all that it was cut from."""
+    (batch,) = rows.take(np.arange(start, end)).combine_chunks().to_batches()
+    return batch

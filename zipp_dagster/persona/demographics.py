@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from zipp_dagster.persona.contexts import split_community
 from zipp_dagster.persona.lexicon import (
     Hit,
     Lexicon,
+    Passages,
+    WordList,
     load_lines,
     load_yaml,
     split_list,
-    tokenize,
     word_set,
     words,
 )
@@ -130,11 +132,13 @@ _SELF_CUES = word_set("i'm im am as")
 _PLACE_CUES = word_set("live living from here up down moved work hometown folks raised come")
 _LANGUAGE_CUES = word_set("speak speaking language tongue native")
 _JOB_CUES = word_set("work worked working job been shift being year years")
-_CUES = _SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES
-_CUES |= word_set("my of they them here's here'll here'd here're")
-_GENDER_WORDS = word_set(
-    "woman girl lady female mom mum mother grandmother wife man guy dude male dad father grandfather "
-    "husband nonbinary binary enby they"
+_OTHER_CUES = word_set("my of they them here's here'll here'd here're")
+_CUES = WordList(_SELF_CUES | _PLACE_CUES | _LANGUAGE_CUES | _JOB_CUES | _OTHER_CUES)
+_GENDER_WORDS = WordList(
+    word_set(
+        "woman girl lady female mom mum mother grandmother wife man guy dude male dad father "
+        "grandfather husband nonbinary binary enby they"
+    )
 )
 # What stands before the digits of an age is no longer than this.
 _AGE_REACH: Final = 40
@@ -183,39 +187,56 @@ def _professions() -> Lexicon[str]:
     return Lexicon(entries, plurals=True)
 
 
-def statements_in(text: str, tokens: Sequence[str] | None = None) -> list[Statement]:
-    """Self-descriptions in a text; `tokens` are its own, where they are known already."""
-    tokens = tokenize(text) if tokens is None else tokens
-    cues = _CUES.intersection(tokens)
-    number = _TWO_DIGITS.search(text)
-    if not cues and not number:
-        return []
+def statements_in(passages: Passages) -> dict[int, list[Statement]]:
+    """Self-descriptions in somebody's texts, by the number of the text."""
+    cues = passages.words(_CUES)
     # Most texts name no country, no trade, no man and no woman: nothing to look for.
-    lands = not _countries().triggers.isdisjoint(tokens)
-    trades = not _professions().triggers.isdisjoint(tokens)
-    named = not _GENDER_WORDS.isdisjoint(tokens)
-    text = text.lower().replace("’", "'")
+    lands = passages.words(_countries().triggers)
+    trades = passages.words(_professions().triggers)
+    genders = passages.words(_GENDER_WORDS)
+    found: dict[int, list[Statement]] = {}
+    for number, text in enumerate(passages.texts):
+        digits = _TWO_DIGITS.search(text)
+        if digits or number in cues:
+            named = _Named(
+                cues.get(number, frozenset()), number in lands, number in trades, number in genders
+            )
+            found[number] = _statements(text.lower().replace("’", "'"), named, digits)
+    return found
+
+
+class _Named(NamedTuple):
+    """What a text names: words that self-descriptions have, countries, trades, men and women."""
+
+    cues: AbstractSet[str]
+    lands: bool
+    trades: bool
+    genders: bool
+
+
+def _statements(text: str, named: _Named, number: re.Match[str] | None) -> list[Statement]:
+    cues = named.cues
     about_self = not cues.isdisjoint(_SELF_CUES) and _any(text, _SELF_MARKS)
     found: list[Statement] = []
     if number and _any(text, _AGE_MARKS):
         found += _ages(text, number.start())
     if "my" in cues and " in my " in text:
         found += _decades(text)
-    gendered = named and (about_self or _any(text, _ALSO_OF_GENDER))
-    if gendered or (number and (named or _any(text, _BRACKETED_MARKS))):
+    gendered = named.genders and (about_self or _any(text, _ALSO_OF_GENDER))
+    if gendered or (number and (named.genders or _any(text, _BRACKETED_MARKS))):
         found += _genders(text)
-    if lands and not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
+    if named.lands and not cues.isdisjoint(_PLACE_CUES) and _any(text, _PLACE_MARKS):
         found += _places(text)
-    if lands and about_self:
+    if named.lands and about_self:
         found += _demonyms(text)
     if not cues.isdisjoint(_LANGUAGE_CUES) and _any(text, _LANGUAGE_MARKS):
         spoken = (match.group(1) for match in _LANGUAGE.finditer(text))
         found += [
             Statement("language", _languages()[s], _STATED) for s in spoken if s in _languages()
         ]
-    if trades and (about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS))):
+    if named.trades and (about_self or (not cues.isdisjoint(_JOB_CUES) and _any(text, _JOB_MARKS))):
         found += _jobs(text)
-    if trades and " here" in text:
+    if named.trades and " here" in text:
         found += _jobs_here(text)
     return found
 

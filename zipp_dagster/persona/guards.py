@@ -11,13 +11,14 @@ import importlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.demographics import any_minor
 from zipp_dagster.persona.injection import addresses_a_model
-from zipp_dagster.persona.lexicon import Lexicon, load_lines, word_set, words
+from zipp_dagster.persona.lexicon import Lexicon, Passages, load_lines, word_set, words
 from zipp_dagster.persona.schema import Persona
 
 VERBATIM_WORDS = 8
@@ -79,9 +80,9 @@ def is_sensitive(text: str) -> bool:
     return bool(_sensitive().find(words(text)))
 
 
-def sensitive_words(tokens: Sequence[str]) -> bool:
-    """The same for the tokens of a text."""
-    return bool(_sensitive().find(tokens))
+def sensitive_texts(passages: Passages) -> AbstractSet[int]:
+    """The numbers of the texts that name one."""
+    return _sensitive().find_in(passages).keys()
 
 
 def identities_in(text: str) -> list[str]:

@@ -16,7 +16,14 @@ from zipp_dagster.persona.bundles import EvidenceBundle, community_id
 from zipp_dagster.persona.contexts import GLUE, is_known_word, split_community
 from zipp_dagster.persona.demographics import statements_of_community
 from zipp_dagster.persona.guards import is_sensitive
-from zipp_dagster.persona.lexicon import Lexicon, load_lines, load_yaml, split_list, words
+from zipp_dagster.persona.lexicon import (
+    Lexicon,
+    Passages,
+    load_lines,
+    load_yaml,
+    split_list,
+    words,
+)
 from zipp_dagster.persona.schema import Interest, Trait
 
 MAX_INTERESTS, MAX_TRAITS = 8, 3
@@ -105,17 +112,16 @@ class _Said(NamedTuple):
     sizes: Mapping[str, int]
 
 
-def _said(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> _Said:
+def _said(bundle: EvidenceBundle, passages: Passages) -> _Said:
     in_community: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     overall: dict[str, list[str]] = defaultdict(list)
     declared: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
-    for snippet, parts in zip(bundle.snippets, tokens, strict=True):
+    for snippet in bundle.snippets:
         sizes[snippet.community] += 1
-        hits = _topics().find(parts)
-        if not hits:
-            continue
-        own = bool(_pastime().find(parts))
+    pastimes = _pastime().find_in(passages)
+    for number, hits in _topics().find_in(passages).items():
+        snippet, own = bundle.snippets[number], number in pastimes
         strong = {hit.value.name for hit in hits if own or not hit.value.everyday}
         for topic in dict.fromkeys(hit.value.name for hit in hits if hit.value.name in strong):
             in_community[snippet.community][topic].append(snippet.id)
@@ -124,9 +130,9 @@ def _said(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> _Said:
     return _Said(in_community, overall, declared, sizes)
 
 
-def interests_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> list[Interest]:
-    """Interests, strongest first. `tokens` holds each snippet's tokens, in the bundle's order."""
-    said = _said(bundle, tokens)
+def interests_of(bundle: EvidenceBundle, passages: Passages) -> list[Interest]:
+    """Interests, strongest first. `passages` are the bundle's snippets."""
+    said = _said(bundle, passages)
     score: dict[str, float] = defaultdict(float)
     evidence: dict[str, list[str]] = defaultdict(list)
     titles: dict[str, list[str]] = defaultdict(list)
@@ -135,7 +141,7 @@ def interests_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> lis
             continue  # about everything; or a place or a trade: what somebody is, not what they do
         split = split_community(name)
         known = topic_of_community(name) or _spoken(said.in_community[name], said.sizes[name])
-        if known is None and not _readable(name, share, bundle, tokens):
+        if known is None and not _readable(name, share, bundle, passages):
             continue
         label = known or split
         if is_sensitive(label) or is_sensitive(split):
@@ -177,9 +183,7 @@ def topic_of_interest(name: str) -> str:
     return name.split(" (")[0]
 
 
-def _readable(
-    name: str, share: float, bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]
-) -> bool:
+def _readable(name: str, share: float, bundle: EvidenceBundle, passages: Passages) -> bool:
     """Whether an unlisted community's name can stand as an interest: often visited, real words."""
     split = split_community(name).split()
     if share < _OPAQUE_SHARE or find_styles(split):
@@ -188,8 +192,8 @@ def _readable(
     if len(split) > 1 and not unknown:
         return not GLUE.issuperset(split)
     written = [
-        set(parts)
-        for snippet, parts in zip(bundle.snippets, tokens, strict=True)
+        set(passages[number])
+        for number, snippet in enumerate(bundle.snippets)
         if snippet.community == name
     ]
     return all(
@@ -207,12 +211,12 @@ def _spoken(topics: Mapping[str, Sequence[str]], snippets: int) -> str | None:
     return best if enough else None
 
 
-def traits_of(bundle: EvidenceBundle, tokens: Sequence[Sequence[str]]) -> list[Trait]:
+def traits_of(bundle: EvidenceBundle, passages: Passages) -> list[Trait]:
     """How the person comes across, most frequent first; nothing from a handful of snippets."""
     shown: dict[str, list[str]] = defaultdict(list)
-    for snippet, parts in zip(bundle.snippets, tokens, strict=True):
-        for trait in {hit.value for hit in _traits().find(parts)}:
-            shown[trait].append(snippet.id)
+    for number, hits in _traits().find_in(passages).items():
+        for trait in {hit.value for hit in hits}:
+            shown[trait].append(bundle.snippets[number].id)
     needed = max(3.0, _TRAIT_SHARE * len(bundle.snippets))
     ranked = sorted(
         (t for t in shown if len(shown[t]) >= needed), key=lambda t: (-len(shown[t]), t)

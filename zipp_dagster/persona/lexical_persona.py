@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from functools import cache
 
 from zipp_dagster.persona import demographics, guards
-from zipp_dagster.persona.aesthetics import FACETS, GENERAL, tastes_in, tastes_of_community
+from zipp_dagster.persona.aesthetics import (
+    FACETS,
+    GENERAL,
+    tastes_in,
+    tastes_of_community,
+    telling_texts,
+)
 from zipp_dagster.persona.bundles import EvidenceBundle, Snippet, community_id
 from zipp_dagster.persona.demographic_claims import summarise as summarise_statements
-from zipp_dagster.persona.guards import sensitive_words
+from zipp_dagster.persona.guards import sensitive_texts
 from zipp_dagster.persona.interests import (
     interests_of,
     is_topic,
     topic_of_interest,
     traits_of,
 )
-from zipp_dagster.persona.lexicon import load_yaml, plural, tokenize, word_set
+from zipp_dagster.persona.lexicon import Passages, load_yaml, plural, word_set
 from zipp_dagster.persona.schema import Demographics, Facet, Interest, Persona, Preference, Trait
 
 # One plain statement is enough for a taste; three bare mentions are not (0.25 each).
@@ -46,22 +52,23 @@ class PersonaTask:
 def build_persona(task: PersonaTask) -> Persona:
     """A persona of what the evidence says; unknown or absent where it says nothing."""
     bundle = task.bundle
-    tokens = [tokenize(snippet.text) for snippet in bundle.snippets]
-    interests = tuple(interests_of(bundle, tokens))
+    passages = Passages(snippet.text for snippet in bundle.snippets)
+    interests = tuple(interests_of(bundle, passages))
     # What is said beside a sensitive matter, of oneself or of looks, is not for a persona.
+    private = sensitive_texts(passages)
     spoken = [
-        (snippet, parts)
-        for snippet, parts in zip(bundle.snippets, tokens, strict=True)
-        if not sensitive_words(parts)
+        (bundle.snippets[number], passages[number])
+        for number in sorted(telling_texts(passages) - private)
     ]
     stated = preferences_of(bundle, spoken)
     # Whoever spoke of looks and was undecided is undecided: a leaning is for those who never did.
     preferences = tuple(leanings(interests) if stated is None else stated)
-    traits = tuple(traits_of(bundle, tokens))
+    traits = tuple(traits_of(bundle, passages))
     said = [
-        (statement, snippet.id)
-        for snippet, parts in spoken
-        for statement in demographics.statements_in(snippet.text, parts)
+        (statement, bundle.snippets[number].id)
+        for number, statements in demographics.statements_in(passages).items()
+        if number not in private
+        for statement in statements
     ] + [
         (statement, community_id(name))
         for name, _ in bundle.communities

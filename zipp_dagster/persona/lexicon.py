@@ -7,12 +7,15 @@ Knows nothing of style, contexts or people: those word lists are in `aesthetics.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import compress, count
 from pathlib import Path
-from typing import Generic, TypeVar
+from threading import Lock
+from typing import ClassVar, Generic, TypeVar
 
 import yaml
 
@@ -88,6 +91,73 @@ def plural(word: str) -> str:
     return word + "s"
 
 
+class WordList:
+    """Words that many texts are asked for."""
+
+    asked: ClassVar[set[str]] = set()
+    """The words of all lists, so that texts are looked through once: see `Passages`."""
+    made: ClassVar[int] = 0
+    _making: ClassVar[Lock] = Lock()
+
+    def __init__(self, listed: Iterable[str]) -> None:
+        self.words = frozenset(listed)
+        with WordList._making:
+            WordList.asked |= self.words
+            WordList.made += 1
+            self.number = WordList.made
+
+
+class Passages:
+    """Texts of one person, token after token: what any list knows of them is found once.
+
+    A list that is made later looks for itself.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(texts)
+        self.tokens: list[str] = []
+        self._owner: list[int] = []
+        self._starts = [0]
+        for number, text in enumerate(self.texts):
+            # No phrase has a word that is empty: none reaches from one text into the next.
+            tokens = [*tokenize(text), ""]
+            self.tokens += tokens
+            self._owner += [number] * len(tokens)
+            self._starts.append(len(self.tokens))
+        self._lists = WordList.made
+        self._places = self._look(WordList.asked)
+        self._known = frozenset(self._places)
+
+    def __getitem__(self, number: int) -> list[str]:
+        """The tokens of one text."""
+        return self.tokens[self._starts[number] : self._starts[number + 1] - 1]
+
+    def owner(self, place: int) -> int:
+        """The number of the text that a token belongs to."""
+        return self._owner[place]
+
+    def places(self, listed: WordList) -> Mapping[str, Sequence[int]]:
+        """The words of a list that stand in the texts, and where among all tokens."""
+        if listed.number > self._lists:
+            return self._look(listed.words)
+        return {word: self._places[word] for word in listed.words & self._known}
+
+    def words(self, listed: WordList) -> Mapping[int, AbstractSet[str]]:
+        """The same by text; without the texts that have none."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for word, places in self.places(listed).items():
+            for place in places:
+                found[self._owner[place]].add(word)
+        return found
+
+    def _look(self, wanted: AbstractSet[str]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(list)
+        tokens = self.tokens
+        for place in compress(count(), map(wanted.__contains__, tokens)):
+            found[tokens[place]].append(place)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Hit(Generic[Payload]):
     """A phrase found in a token list: tokens[start:end], and what the lexicon says of it."""
@@ -121,7 +191,7 @@ class Lexicon(Generic[Payload]):
                 trigger = max(parts, key=lambda word: (_RANK.get(word, len(_RANK)), len(word)))
                 entry = (parts.index(trigger), len(parts), parts, value)
                 self._by_trigger.setdefault(trigger, []).append(entry)
-        self.triggers = frozenset(self._by_trigger)
+        self._triggers = frozenset(self._by_trigger)
 
     def __len__(self) -> int:
         return sum(len(options) for options in self._table.values())
@@ -131,22 +201,34 @@ class Lexicon(Generic[Payload]):
         parts = tuple(words(phrase))
         return self._table.get(parts[0], {}).get(parts) if parts else None
 
-    def triggers_where(self, wanted: Callable[[Payload], bool]) -> frozenset[str]:
-        """The triggers of the phrases whose payload is wanted: no such phrase stands without one."""
-        return frozenset(
-            word
-            for word, entries in self._by_trigger.items()
-            if any(wanted(value) for *_, value in entries)
-        )
+    @cached_property
+    def triggers(self) -> WordList:
+        """A word of every phrase, its rarest: no phrase stands without it."""
+        return WordList(self._triggers)
 
     def find(self, tokens: Sequence[str]) -> list[Hit[Payload]]:
         """Every longest match, in order."""
-        present = self.triggers.intersection(tokens)
+        present = self._triggers.intersection(tokens)
         if not present:
             return []
+        places = compress(count(), map(present.__contains__, tokens))
+        return self._matches(tokens, ((place, tokens[place]) for place in places))
+
+    def find_in(self, passages: Passages) -> dict[int, list[Hit[Payload]]]:
+        """The same in every text that has a match, by its number; places among all tokens."""
+        found: dict[int, list[Hit[Payload]]] = {}
+        triggers = passages.places(self.triggers).items()
+        known = ((place, word) for word, places in triggers for place in places)
+        for hit in self._matches(passages.tokens, known):
+            found.setdefault(passages.owner(hit.start), []).append(hit)
+        return found
+
+    def _matches(
+        self, tokens: Sequence[str], triggers: Iterable[tuple[int, str]]
+    ) -> list[Hit[Payload]]:
         longest: dict[int, tuple[int, Payload]] = {}
-        for at in compress(count(), map(present.__contains__, tokens)):
-            for offset, length, parts, value in self._by_trigger[tokens[at]]:
+        for at, trigger in triggers:
+            for offset, length, parts, value in self._by_trigger[trigger]:
                 start = at - offset
                 if length > 1 and (start < 0 or tuple(tokens[start : start + length]) != parts):
                     continue

@@ -7,37 +7,22 @@ reason, without its text, and is used by nobody: nothing is dropped silently.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zipp_dagster.fanout import IN_LINE, ONE_CORE, FanOut, Need, given, own_errors
 from zipp_dagster.persona import guards
-from zipp_dagster.persona.bundles import EvidenceBundle, iter_bundles
+from zipp_dagster.persona.bundles import iter_people
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import LanguageModel, Usage
 from zipp_dagster.persona.schema import Persona
 from zipp_dagster.persona.templates import load_template
-from zipp_dagster.persona.writer import PersonaWriter, PicturesOf
+from zipp_dagster.persona.writer import PERSONAS_SCHEMA, PersonaWriter, PicturesOf
 from zipp_dagster.progress import Progress, silent
-
-PERSONAS_SCHEMA: Final = pa.schema(
-    [
-        ("user_id", pa.uint64()),
-        ("persona_id", pa.string()),
-        ("summary", pa.string()),
-        ("profile", pa.string()),
-        ("model", pa.string()),
-        ("template", pa.string()),
-        ("evidence_tokens", pa.int32()),
-        ("quarantined", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -101,10 +86,10 @@ def write_personas(
     counts: Counter[str] = Counter()
     usage: Counter[str] = Counter()
     model = ""
-    batches = _batches(iter_bundles(evidence_files), settings.batch_users)
+    batches = iter_people(evidence_files, settings.batch_users)
     with own_errors(), pq.ParquetWriter(path, PERSONAS_SCHEMA, compression="zstd") as file:
         for written in fan_out.stream(opening, PersonaWriter.write, batches, need=need):
-            file.write_table(pa.Table.from_pylist(written.rows, schema=PERSONAS_SCHEMA))
+            file.write_table(written.rows)
             model = written.model
             reasons.update(written.reasons)
             known.update(written.known)
@@ -147,14 +132,3 @@ def _count_users(files: Sequence[Path]) -> int:
         for batch in pq.ParquetFile(file).iter_batches(1 << 20, columns=["user_id"]):
             users.update(batch.column(0).unique().to_pylist())
     return len(users)
-
-
-def _batches(bundles: Iterator[EvidenceBundle], size: int) -> Iterator[list[EvidenceBundle]]:
-    batch: list[EvidenceBundle] = []
-    for bundle in bundles:
-        batch.append(bundle)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -10,12 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from zipp_dagster.persona import guards
-from zipp_dagster.persona.bundles import EvidenceBundle, community_id
+from zipp_dagster.persona.bundles import EvidenceBundle, bundles_of, community_id
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.contexts import all_contexts
 from zipp_dagster.persona.injection import defuse
@@ -23,6 +24,19 @@ from zipp_dagster.persona.language_models import Conversation, LanguageModel, Me
 from zipp_dagster.persona.lexical_persona import PersonaTask
 from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
 from zipp_dagster.persona.templates import PromptTemplate, load_template
+
+PERSONAS_SCHEMA: Final = pa.schema(
+    [
+        ("user_id", pa.uint64()),
+        ("persona_id", pa.string()),
+        ("summary", pa.string()),
+        ("profile", pa.string()),
+        ("model", pa.string()),
+        ("template", pa.string()),
+        ("evidence_tokens", pa.int32()),
+        ("quarantined", pa.string()),
+    ]
+)
 
 PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
 """Users to the encoded pictures that they posted, by the id that a claim cites."""
@@ -32,7 +46,7 @@ PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
 class WrittenPersonas:
     """The rows of a batch of people, and what to add up over all batches."""
 
-    rows: list[dict[str, Any]]
+    rows: pa.Table
     model: str
     reasons: Counter[str]
     known: Counter[str]
@@ -54,8 +68,9 @@ class PersonaWriter:
         if not getattr(self.model, "sees", False):
             self.pictures = None
 
-    def write(self, batch: Sequence[EvidenceBundle]) -> WrittenPersonas:
-        """The personas of a batch."""
+    def write(self, people: pa.RecordBatch) -> WrittenPersonas:
+        """The personas of some people, from the rows of their evidence."""
+        batch = list(bundles_of(people))
         before = Counter(self.model.usage.__dict__)
         reasons: Counter[str] = Counter()
         known: Counter[str] = Counter()
@@ -80,7 +95,8 @@ class PersonaWriter:
                 known.update(name for name, d in persona.demographics.items() if d.known)
         usage = Counter(self.model.usage.__dict__)
         usage.subtract(before)
-        return WrittenPersonas(rows, self.model.name, reasons, known, counts, usage)
+        table = pa.Table.from_pylist(rows, schema=PERSONAS_SCHEMA)
+        return WrittenPersonas(table, self.model.name, reasons, known, counts, usage)
 
 
 def persona_conversation(
