@@ -125,13 +125,20 @@ class Actors:
     def poll(self, exhausted: bool) -> None:
         """Once no item will come, idle actors free their GPUs for others."""
         if exhausted:
+            self._settle()
             self._end([actor for actor, count in self._busy.items() if count == 0])
 
     def cancel(self, reference: Any) -> None:
         """Its actor ends with the pool."""
 
     def close(self) -> None:
-        """Closes the states of idle actors and ends all."""
+        """Closes the states of idle actors and ends all.
+
+        Those that are starting are let go: Ray ends an actor that nobody has once it has done what it
+        was asked, here to start. A kill may meet a worker that does not know yet that it is this actor;
+        it is ignored, and the core is taken for ever.
+        """
+        self._starting.clear()
         self._end(list(self._busy))
 
     def _may_start(self) -> bool:
@@ -159,9 +166,6 @@ class Actors:
     def _end(self, actors: list[Any]) -> None:
         import ray
 
-        for actor in self._starting.values():
-            ray.kill(actor)
-        self._starting.clear()
         closing = [actor.close.remote() for actor in actors if self._busy[actor] == 0]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)

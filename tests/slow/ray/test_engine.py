@@ -16,7 +16,8 @@ from tests.slow.ray.conftest import add_machine
 from zipp_dagster.fanout import ItemError, Need, QuarantinedItems
 from zipp_dagster.platform.compute import engine_of
 from zipp_dagster.platform.config import ComputeSettings
-from zipp_dagster.platform.ray_connection import ComputeError
+from zipp_dagster.platform.ray_connection import ComputeError, Room
+from zipp_dagster.platform.ray_lanes import Actors
 from zipp_dagster.platform.ray_reports import Reports
 
 pytestmark = pytest.mark.ray
@@ -142,6 +143,23 @@ def test_a_stream_has_no_more_actors_than_allowed_and_frees_its_cores(compute, e
     one = engine_of(compute.model_copy(update={"max_actors": 1}))
     assert len({pid for _, pid, _ in one.stream(work.oven, work.bake, range(10))}) == 1
     assert len({node for node, _ in engine.map(work.where, range(6))}) == 2
+
+
+def test_actors_that_a_pool_no_longer_needs_while_they_start_free_their_cores(engine, monkeypatch):
+    """Killed at the wrong moment they would keep them: the worker does not know yet who it is."""
+    import ray
+
+    lanes = Actors(work.oven, work.bake, Room({"num_cpus": 1}, 2), fewest=2, most=2)
+    lanes.has_room()
+    pending = list(lanes._starting)
+    assert len(pending) == 2
+    monkeypatch.setattr(ray, "kill", lambda actor: pytest.fail(f"{actor} is killed"))
+    lanes.close()
+    assert len(ray.wait(pending, num_returns=2, timeout=120)[0]) == 2, "they end before they begin"
+    until = time.monotonic() + 60
+    while ray.available_resources().get("CPU", 0) < 2:
+        assert time.monotonic() < until, f"still taken: {ray.available_resources()}"
+        time.sleep(0.2)
 
 
 def test_a_stream_takes_few_items_ahead_of_its_caller(compute):
