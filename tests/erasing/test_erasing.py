@@ -21,12 +21,14 @@ from zipp_dagster.cli import cli
 from zipp_dagster.erasing import apply as applying
 from zipp_dagster.erasing import receipts
 from zipp_dagster.erasing.apply import RebuildFailed, must_be_rebuilt
+from zipp_dagster.erasing.holding import pending
 from zipp_dagster.erasing.record import record
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.dagster_history import forget_steps
 from zipp_dagster.platform.lineage import verify
 from zipp_dagster.platform.locks import locked
 from zipp_dagster.platform.plan import select
+from zipp_dagster.platform.work_locks import making
 from zipp_dagster.reddit.erasure import ErasureError, Request, read_tombstones
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
@@ -136,10 +138,11 @@ def erased(template, environment, tmp_path_factory):
         yield Erased(place, name, person, before, document)
 
 
-def most_active(place: Place) -> str:
+def most_active(place: Place, but: str = "") -> str:
     """The person with the most records; no bot, nobody deleted."""
     bots = {name.lower() for name in place.platform.settings.reddit.bots} | {"[deleted]"}
     counts = Counter(r["author"] for r in place.records if r["author"].lower() not in bots)
+    counts.pop(but, None)
     return max(counts, key=lambda name: (counts[name], name))
 
 
@@ -299,6 +302,96 @@ def test_it_waits_for_a_run_that_is_at_work(place, somebody):
     with locked(lock), pytest.raises(ErasureError, match="a run is at work"):
         applying.apply(place.platform)
     assert receipts.open_receipt(place.platform) is None
+
+
+def test_who_is_recorded_during_an_erasure_waits_for_the_next_one(place, somebody, monkeypatch):
+    other = most_active(place, but=somebody)
+    persons = {name: place.person(name) for name in (somebody, other)}
+    clean = applying.clean_leftovers
+
+    def meanwhile(*arguments: Any) -> dict[str, int]:
+        record(place.platform, Request.of([other]))
+        return clean(*arguments)
+
+    record(place.platform, Request.of([somebody]))
+    with monkeypatch.context() as patch:
+        patch.setattr(applying, "clean_leftovers", meanwhile)
+        first = applying.apply(place.platform)
+    assert (first.erased["users"], first.marks) == (1, [])
+    assert place.traces(persons[somebody]) == [] and place.traces(persons[other]) != []
+    assert pending(place.platform), "the second person still waits"
+    second = applying.apply(place.platform)
+    assert second.receipt != first.receipt and second.erased["users"] == 1
+    assert place.traces(persons[other]) == [] and pending(place.platform) == []
+
+
+def test_a_month_that_is_being_ingested_while_somebody_is_recorded_is_made_again(
+    place, somebody, tmp_path
+):
+    lake, person = place.platform.lake, place.person(somebody)
+    folder = lake.current("comments", MONTH).folder.parent
+    with making(lake.root, "comments", MONTH, lambda reason: None):
+        # The tombstones were read, and nothing is published yet.
+        folder.rename(tmp_path / "ingested")
+        record(place.platform, Request.of([somebody]))
+        (tmp_path / "ingested").rename(folder)
+    assert f"comments[{MONTH}]" in must_be_rebuilt(place.platform)
+    applying.apply(place.platform)
+    assert place.traces(person) == []
+
+
+def test_what_a_later_search_finds_is_carried_out_though_the_erasure_was_complete(
+    place, somebody, tmp_path
+):
+    lake, person = place.platform.lake, place.person(somebody)
+    folder = lake.current("submissions", MONTH).folder.parent
+    shutil.copytree(folder, tmp_path / "backup")
+    call("erase", somebody, "--apply")
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)  # somebody restored an old copy
+    assert place.traces(person) != []
+    again = call("erase", somebody, "--apply")
+    assert (again["recorded"], again["known_before"], again["unknown"]) == (0, 1, 0)
+    assert place.traces(person) == []
+
+
+def test_a_version_that_another_run_publishes_meanwhile_does_not_outlive_the_erasure(
+    place, somebody, monkeypatch
+):
+    lake, person = place.platform.lake, place.person(somebody)
+    old, wait = lake.current("int_activity_monthly", MONTH), applying.nobody_at_work
+    rounds = []
+
+    def others_end(root: Path, told: Any):
+        rounds.append(root)
+        if len(rounds) == 1:
+            lake.point(old)  # a run that had begun before
+        return wait(root, told)
+
+    monkeypatch.setattr(applying, "nobody_at_work", others_end)
+    record(place.platform, Request.of([somebody]))
+    receipt = applying.apply(place.platform)
+    assert len(rounds) == 2 and old.id in {e["version"] for e in receipt.erased_versions}
+    assert place.traces(person) == [] and verify(lake).passed
+
+
+def test_a_registered_model_whose_version_was_pruned_counts_as_trained_with_it(
+    place, somebody, tmp_path
+):
+    registry = place.platform.registry
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"12")
+    made_from_people, not_from_people = "gat_checkpoint", "sample_world"
+    for asset in (made_from_people, not_from_people):
+        fields = {"asset": asset, "lake_version": "20240101-pruned", "metrics": {}, "tags": {}}
+        with registry.run(asset, {}, {}) as tracker:
+            registry.register(tracker, f"zipp-{asset}", folder, **fields)
+    record(place.platform, Request.of([somebody]))
+    receipt = applying.apply(place.platform)
+    assert [m["model"] for m in receipt.models] == [f"zipp-{made_from_people}"]
+    assert receipt.also_cleaned["model files in the registry"] == 1
+    assert registry.versions(f"zipp-{not_from_people}")[0].aliases == ("challenger",)
 
 
 def test_current_versions_of_a_month_that_no_run_makes_any_more_lose_their_pointer(

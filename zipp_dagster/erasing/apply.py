@@ -7,6 +7,8 @@ is removed before everything that replaces it has been made.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,17 +17,31 @@ from assets.catalogue import catalogue
 from assets.sources import SAMPLE_WORLD, active_months, erasures_file, media_directory, source
 from zipp_dagster import runner
 from zipp_dagster.erasing import receipts
-from zipp_dagster.erasing.holding import current_versions, held, pending, seeds
+from zipp_dagster.erasing.holding import current_versions, from_people, held, pending, seeds
 from zipp_dagster.erasing.leftovers import clean_leftovers
 from zipp_dagster.erasing.receipts import Receipt
-from zipp_dagster.erasing.record import OF_A_USER, table_name
+from zipp_dagster.erasing.record import (
+    OF_A_USER,
+    search_what_was_being_made,
+    table_name,
+    tombstones_lock,
+)
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.erased import erased_versions
 from zipp_dagster.platform.locks import in_use
 from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.registry import TRAINED_ON_ERASED
 from zipp_dagster.platform.versions import LakeError, Version
-from zipp_dagster.reddit.erasure import ErasureError, read_tombstones, write_tombstones
+from zipp_dagster.platform.work_locks import nobody_at_work
+from zipp_dagster.reddit.erasure import (
+    ErasureError,
+    Mark,
+    Tombstone,
+    read_tombstones,
+    write_tombstones,
+)
+
+_log = logging.getLogger(__name__)
 
 NOTE = (
     "Source files are yours to delete: the dump files listed in source_files, and images in a media "
@@ -58,18 +74,74 @@ def apply(platform: Platform, observer: Observer | None = None) -> Receipt | Non
         RebuildFailed: an asset or a blocking check failed; the same command goes on after a repair.
         ErasureError: another run is at work, or a version cannot be replaced.
     """
-    receipt = receipts.open_receipt(platform)
-    stones = pending(platform)
-    if receipt is None and not stones:
+    if receipts.open_receipt(platform) is None and not pending(platform):
         return None
     _require_alone(platform)
-    receipt = _opened(platform, receipt)
+    withdrawn: list[str] = []
+    while True:
+        search_what_was_being_made(platform, _told(observer))
+        receipt = _opened(platform)
+        withdrawn += _rebuild(platform, receipt, observer)
+        with nobody_at_work(platform.lake.root, _told(observer)):
+            _look_again(platform, receipt)
+            if not _current_holders(platform, receipt):
+                return _remove(platform, receipt, withdrawn)
+        # Somebody published what was begun before, or recorded more that concerns what is current.
+
+
+def receipts_of(platform: Platform, marks: list[Any]) -> list[str]:
+    """The names of the receipts that closed some tombstones."""
+    wanted = set(marks)
+    stones = read_tombstones(erasures_file(platform))
+    return sorted({s.receipt for s in stones if s.receipt is not None and s.mark in wanted})
+
+
+def _opened(platform: Platform) -> Receipt:
+    """A new receipt, or the open one, extended by what was recorded since."""
+    with tombstones_lock(platform):  # a search that is under way ends first
+        receipt = receipts.open_receipt(platform) or receipts.new_receipt()
+        marks = {Mark(*mark) for mark in receipt.marks} | {s.mark for s in pending(platform)}
+        receipt.marks = sorted(list(mark) for mark in marks)
+        _look_again(platform, receipt)
+    holding = held(platform, receipt.seeds)
+    for version in _in_order(current_versions(platform)):
+        name = table_name(version.asset, version.partition)
+        if version.id in holding and name not in receipt.before:
+            receipt.before[name] = {
+                "asset": version.asset,
+                "partition": version.partition,
+                "version": version.id,
+                "rows": version.manifest.rows,
+            }
+    receipts.write(platform, receipt)
+    return receipt
+
+
+def _look_again(platform: Platform, receipt: Receipt) -> None:
+    """Which raw versions hold the data, those published since included."""
+    more = seeds(platform, _carried_out(platform, receipt))
+    receipt.seeds = sorted({*receipt.seeds, *more})
+
+
+def _carried_out(platform: Platform, receipt: Receipt) -> list[Tombstone]:
+    """The tombstones of a receipt."""
+    marks = {Mark(*mark) for mark in receipt.marks}
+    return [stone for stone in read_tombstones(erasures_file(platform)) if stone.mark in marks]
+
+
+def _rebuild(platform: Platform, receipt: Receipt, observer: Observer | None) -> list[str]:
+    """Makes anew what is current and holds the data; returns the assets that lost their version."""
     holding = held(platform, receipt.seeds)
     _flag_models(platform, holding, receipt)
     selection = _selection(platform, holding)
     result = runner.run(platform, selection, observer=observer, months=active_months(platform))
-    withdrawn = _replace_the_rest(platform, receipt, observer, result)
+    return _replace_the_rest(platform, receipt, observer, result)
+
+
+def _remove(platform: Platform, receipt: Receipt, withdrawn: list[str]) -> Receipt:
+    """Removes all versions that hold the data, and what lies beside the lake; closes the receipt."""
     holding = held(platform, receipt.seeds)
+    _flag_models(platform, holding, receipt)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     for version in _versions(platform, holding):
         platform.lake.erase(version, receipt.receipt, moment)
@@ -85,40 +157,25 @@ def apply(platform: Platform, observer: Observer | None = None) -> Receipt | Non
     return receipt
 
 
-def receipts_of(platform: Platform, marks: list[Any]) -> list[str]:
-    """The names of the receipts that closed some tombstones."""
-    wanted = set(marks)
-    stones = read_tombstones(erasures_file(platform))
-    return sorted({s.receipt for s in stones if s.receipt is not None and s.mark in wanted})
-
-
-def _opened(platform: Platform, receipt: Receipt | None) -> Receipt:
-    """A new receipt, or the open one, extended by what was recorded since."""
-    receipt = receipt or receipts.new_receipt()
-    more = seeds(platform, pending(platform))
-    receipt.seeds = sorted({*receipt.seeds, *more})
-    holding = held(platform, receipt.seeds)
-    for version in _in_order(current_versions(platform)):
-        name = table_name(version.asset, version.partition)
-        if version.id in holding and name not in receipt.before:
-            receipt.before[name] = {
-                "asset": version.asset,
-                "partition": version.partition,
-                "version": version.id,
-                "rows": version.manifest.rows,
-            }
-    receipts.write(platform, receipt)
-    return receipt
+def _told(observer: Observer | None) -> Callable[[str], object]:
+    """Where a person reads what is waited for."""
+    return (lambda reason: observer.progressed(0, 0, reason)) if observer else _log.info
 
 
 def _flag_models(platform: Platform, holding: frozenset[str], receipt: Receipt) -> None:
-    """Before the rebuild, so that its promotion decision finds no champion that must go."""
+    """Before the rebuild, so that its promotion decision finds no champion that must go.
+
+    A registered version whose lake version was pruned counts as holding: nobody can tell any more
+    what it was made from.
+    """
     if not holding:
         return
     registry = platform.registry
+    there = {version.id for version in platform.lake.every_version()}
     for name in registry.names():
         for version in registry.versions(name):
-            if version.lake_version not in holding:
+            pruned = version.lake_version not in there and version.asset in from_people()
+            if version.lake_version not in holding and not pruned:
                 continue
             if TRAINED_ON_ERASED in version.tags and not version.aliases:
                 continue
@@ -182,11 +239,19 @@ def _versions(platform: Platform, names: frozenset[str]) -> list[Version]:
 
 
 def _close(platform: Platform, receipt: Receipt, moment: str) -> None:
-    """Completes the receipt. The tombstones are closed first: a kill in between leaves it open."""
-    path = erasures_file(platform)
-    stones = read_tombstones(path)
-    closed = [replace(s, receipt=s.receipt or receipt.receipt) for s in stones]
-    write_tombstones(path, closed)
+    """Completes the receipt. The tombstones are closed first: a kill in between leaves it open.
+
+    Only those that it carried out: what was recorded meanwhile waits for the next.
+    """
+    path, marks = erasures_file(platform), {Mark(*mark) for mark in receipt.marks}
+    with tombstones_lock(platform):
+        closed = [
+            replace(stone, receipt=stone.receipt or receipt.receipt)
+            if stone.mark in marks
+            else stone
+            for stone in read_tombstones(path)
+        ]
+        write_tombstones(path, closed)
     mine = [stone for stone in closed if stone.receipt == receipt.receipt]
     receipt.erased = {
         "users": sum(stone.mark.kind == "user" for stone in mine),
@@ -199,7 +264,7 @@ def _close(platform: Platform, receipt: Receipt, moment: str) -> None:
     if source(platform) == SAMPLE_WORLD:
         receipt.note += f" {NOTE_SAMPLE_WORLD}"
     receipt.state, receipt.completed_at = "complete", moment
-    receipt.before, receipt.seeds = {}, []
+    receipt.before, receipt.seeds, receipt.marks = {}, [], []
     receipts.write(platform, receipt)
 
 

@@ -40,14 +40,19 @@ def held(platform: Platform, roots: Iterable[str]) -> frozenset[str]:
 
     Where a version in between was pruned, so that nobody can tell, the later one counts as holding.
     """
-    entries = catalogue()
-    from_people = {name for asset in RAW for name in entries.downstream(asset)}
+    entries, concerned = catalogue(), from_people()
 
     def doubtful(ref: InputRef) -> bool:
-        return ref.asset in from_people or ref.asset not in entries
+        return ref.asset in concerned or ref.asset not in entries
 
     roots = list(roots)
     return holders(platform.lake.index(), roots, doubtful) if roots else frozenset()
+
+
+def from_people() -> frozenset[str]:
+    """The assets that are made from people's records, those records included."""
+    entries = catalogue()
+    return frozenset(name for asset in RAW for name in entries.downstream(asset))
 
 
 def current_versions(platform: Platform) -> list[Version]:

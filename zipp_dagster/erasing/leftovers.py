@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from assets.catalogue import catalogue
 from assets.sources import media_cache
-from zipp_dagster.erasing.record import RAW
+from zipp_dagster.erasing.holding import from_people
 from zipp_dagster.operation.instance import open_instance
 from zipp_dagster.persona.language_models import CACHE_FOLDER, NO_CACHE
 from zipp_dagster.personal import PersonaStore
@@ -36,11 +35,9 @@ def clean_leftovers(
         withdrawn: assets that have no current version any more in some partition.
         receipt: the erasure's name, by which its models are flagged.
     """
-    entries = catalogue()
-    from_people = {name for asset in RAW for name in entries.downstream(asset)}
     return {
         "kept personas": PersonaStore(platform).forget_erased(),
-        "drafts and partial work": platform.lake.discard_partial_work(sorted(from_people)),
+        "drafts and partial work": platform.lake.discard_partial_work(sorted(from_people())),
         "language model answers": _drop_answers(platform),
         "cached images": _drop_cached_images(platform),
         "spilled query files": _empty(platform.warehouse.spill_directory),

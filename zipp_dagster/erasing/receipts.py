@@ -24,7 +24,8 @@ FOLDER = "erasures"
 class Receipt:
     """One erasure. `seeds` are the raw versions that held the data; all made from them held it too.
 
-    `before` maps a table's name to its version and rows before the rebuild.
+    `marks` are the tombstones that it carries out: what is recorded meanwhile waits for the next. `before`
+    maps a table's name to its version and rows before the rebuild. All three are emptied at the end.
     """
 
     receipt: str
@@ -39,6 +40,7 @@ class Receipt:
     source_files: list[str] = field(default_factory=list)
     note: str = ""
     seeds: list[str] = field(default_factory=list)
+    marks: list[list[Any]] = field(default_factory=list)
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.tracking import Tracker
 from zipp_dagster.platform.versions import InputRef, NotMaterialised, Version
 from zipp_dagster.platform.warehouse import Warehouse
+from zipp_dagster.platform.work_locks import making
 from zipp_dagster.progress import Progress
 
 PARTITION = "partition"
@@ -117,8 +118,25 @@ def materialise(
 ) -> Outcome:
     """Makes an artifact's current version, unless it is already what it would become.
 
-    A draft that fails a blocking check is published without becoming current ("rejected").
+    A draft that fails a blocking check is published without becoming current ("rejected"). Where
+    another run makes the same, this waits, and then most often finds it made.
     """
+
+    def told(reason: str) -> None:
+        platform.progress(0, 0, reason)
+
+    with making(platform.lake.root, artifact.name, partition, told):
+        return _materialise(artifact, partition, platform, catalogue, run_id, force)
+
+
+def _materialise(
+    artifact: Artifact,
+    partition: str | None,
+    platform: Platform,
+    catalogue: Catalogue,
+    run_id: str | None,
+    force: bool,
+) -> Outcome:
     started = time.monotonic()
     expected = expect(artifact, partition, platform, catalogue)
     current = platform.lake.find(artifact.name, partition)

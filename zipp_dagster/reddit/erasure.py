@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -55,7 +55,8 @@ class Tombstone:
 
     `key` is the fingerprint of the pseudonym key under which it was recorded: under another one it would
     match nothing. `partitions` names the monthly tables that hold or held the data (`comments[2024-01]`); None
-    while nobody has looked, which counts as all. `receipt` is set once the old versions are gone.
+    while nobody has looked, which counts as all. `unsearched` are those of them that were being made when
+    somebody looked: a user's items in them are not known yet. `receipt` is set once the old versions are gone.
     """
 
     mark: Mark
@@ -64,6 +65,7 @@ class Tombstone:
     key: str
     partitions: tuple[str, ...] | None = None
     receipt: str | None = None
+    unsearched: tuple[str, ...] = ()
 
     def concerns(self, partition: str) -> bool:
         """Whether a monthly table has to be made again because of it."""
@@ -102,6 +104,27 @@ class Request:
         """The tombstones' marks, users first."""
         users = [Mark("user", bury(pseudonymizer, name)) for name in self.users]
         return users + [Mark("item", pseudonymizer.item(name)) for name in self.items]
+
+    def split(
+        self, pseudonymizer: Pseudonymizer, known: Collection[Mark]
+    ) -> tuple[Request, Request]:
+        """Those whose marks are among the known ones, and the others."""
+
+        def among(wanted: bool) -> Request:
+            return Request(
+                tuple(
+                    name
+                    for name in self.users
+                    if (Mark("user", bury(pseudonymizer, name)) in known) is wanted
+                ),
+                tuple(
+                    name
+                    for name in self.items
+                    if (Mark("item", pseudonymizer.item(name)) in known) is wanted
+                ),
+            )
+
+        return among(True), among(False)
 
 
 def add_tombstones(
@@ -157,7 +180,7 @@ def load_tombstones(path: Path | None, pseudonymizer: Pseudonymizer) -> Tombston
     """
     marks = [stone.mark for stone in read_tombstones(path, pseudonymizer.fingerprint)]
     return Tombstones(
-        frozenset(_unearth(pseudonymizer, mark.token) for mark in marks if mark.kind == "user"),
+        frozenset(unearth(pseudonymizer, mark.token) for mark in marks if mark.kind == "user"),
         frozenset(mark.token for mark in marks if mark.kind == "item"),
     )
 
@@ -175,7 +198,8 @@ def bury(pseudonymizer: Pseudonymizer, name: str) -> int:
     return left << 32 | right
 
 
-def _unearth(pseudonymizer: Pseudonymizer, token: int) -> int:
+def unearth(pseudonymizer: Pseudonymizer, token: int) -> int:
+    """The pseudonym that `bury` made a token of."""
     left, right = token >> 32, token & _HALF
     for number in reversed(range(_ROUNDS)):
         left, right = right ^ _round(pseudonymizer, number, left), left
@@ -242,6 +266,11 @@ def write_tombstones(path: Path, stones: Sequence[Tombstone]) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _bare_name(name: str) -> str:
@@ -268,6 +297,7 @@ def _from_json(row: dict[str, Any]) -> Tombstone:
         _fingerprint(row["key"]),
         None if partitions is None else tuple(partitions),
         row.get("receipt"),
+        tuple(row.get("unsearched", ())),
     )
 
 
@@ -278,7 +308,7 @@ def _fingerprint(key: object) -> str:
 
 
 def _to_json(stone: Tombstone) -> dict[str, Any]:
-    return {
+    row = {
         "kind": stone.mark.kind,
         "token": f"{stone.mark.token:016x}",
         "recorded_at": stone.recorded_at.isoformat(),
@@ -287,3 +317,4 @@ def _to_json(stone: Tombstone) -> dict[str, Any]:
         "partitions": None if stone.partitions is None else list(stone.partitions),
         "receipt": stone.receipt,
     }
+    return row | ({"unsearched": list(stone.unsearched)} if stone.unsearched else {})
