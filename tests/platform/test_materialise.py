@@ -8,9 +8,11 @@ import json
 import pytest
 
 from tests.platform.bakery import CATALOGUE, COMMON, MONTHS, SEEN, OvenSettings, bread, flour, jars
-from zipp_dagster.platform.artifacts import Inputs, artifact
+from zipp_dagster.platform.artifacts import Inputs, Summary, Unchanged, artifact
 from zipp_dagster.platform.catalogue import Catalogue
+from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.materialise import expect, materialise
+from zipp_dagster.platform.plan import plan
 from zipp_dagster.platform.registry import CHALLENGER
 from zipp_dagster.platform.versions import NotMaterialised
 
@@ -101,6 +103,68 @@ def test_what_is_versioned_by_content_does_not_follow_the_versions_of_its_inputs
     assert make("raisins").status == "unchanged"
     (bakery.home / "sack-all.txt").write_text("other")
     assert make("raisins").status == "made"
+
+
+def rain(platform, version) -> str:
+    path = platform.home / "rain.txt"
+    return f"{version.manifest.rows} roots, and rain" if path.exists() else ""
+
+
+@artifact(**COMMON, try_again=rain)
+def field(out: Draft) -> Summary:
+    """Grows when it rains, if anything grows at all."""
+    roots = (out.again.manifest.rows or 0) + 1 if out.again else 0
+    if roots == 2:
+        raise Unchanged("nothing grew")
+    return Summary(rows=roots)
+
+
+@artifact(**COMMON, inputs=["field"])
+def soup_of_roots(inputs: Inputs) -> Summary:
+    """What follows from the field."""
+    return Summary(rows=inputs["field"].version.manifest.rows)
+
+
+FARM = Catalogue([field, soup_of_roots], lambda platform: [])
+
+
+def test_what_failed_for_now_is_tried_again_and_what_follows_runs_only_where_something_came(
+    bakery,
+):
+    def tend() -> list[tuple[str, str]]:
+        steps = plan(FARM, bakery, [])
+        made = [materialise(entry, None, bakery, FARM).status for entry in FARM.values()]
+        return list(zip([step.reason for step in steps], made, strict=True))
+
+    assert [status for _, status in tend()] == ["made", "made"]
+    first = bakery.lake.current("field")
+    assert tend() == [("up to date", "unchanged")] * 2
+    (bakery.home / "rain.txt").write_text("")
+    assert tend() == [("0 roots, and rain", "made"), ("field will be made", "made")]
+    second = bakery.lake.current("field")
+    assert second.manifest.data_version == first.manifest.data_version + "~1"
+    assert tend() == [("1 roots, and rain", "unchanged"), ("field will be made", "unchanged")]
+    assert bakery.lake.current("field") == second and len(bakery.lake.versions("field")) == 2
+    (bakery.home / "rain.txt").unlink()
+    assert tend() == [("up to date", "unchanged")] * 2
+
+
+def test_a_body_that_was_not_to_try_again_may_not_leave_things_as_they_are(bakery):
+    @artifact(**COMMON)
+    def stone() -> Summary:
+        """Never changes."""
+        raise Unchanged("a stone")
+
+    with pytest.raises(Unchanged, match="a stone"):
+        materialise(stone, None, bakery, Catalogue([stone], lambda platform: []))
+
+
+def test_what_is_forced_though_it_was_tried_again_gets_a_data_version_of_its_own(bakery):
+    materialise(field, None, bakery, FARM)
+    (bakery.home / "rain.txt").write_text("")
+    forced = [materialise(field, None, bakery, FARM, force=True).version for _ in range(2)]
+    assert [version.manifest.data_version[-2:] for version in forced] == ["~1", "~2"]
+    assert [version.manifest.rows for version in forced] == [0, 0]
 
 
 def test_an_input_that_was_never_made_is_an_error_that_names_it(make):

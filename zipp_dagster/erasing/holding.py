@@ -68,4 +68,4 @@ def _clean(platform: Platform, version: Version) -> bool:
         expected = expect(entries[version.asset], version.partition, platform, entries)
     except NotMaterialised:
         return False
-    return version.manifest.data_version == expected.data_version
+    return expected.fits(version.manifest)

@@ -29,6 +29,10 @@ class Skip(Exception):
     """Raised by an artifact's body: there is nothing to make, and the message says why."""
 
 
+class Unchanged(Exception):
+    """Raised by a body that tried again (`Draft.again`) in vain: the current version stays."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """What a person wants to see of a materialisation.
@@ -163,6 +167,7 @@ class Artifact:
     external_state: Callable[..., str] | None = None
     version_by_content: bool = False
     after_publish: Callable[..., None] | None = None
+    try_again: Callable[..., str] | None = None
 
     @cached_property
     def code_version(self) -> str:
@@ -188,6 +193,10 @@ class Artifact:
             if isinstance(kind, type) and issubclass(kind, Section)
         }
 
+    def why_again(self, platform: Any, version: Version) -> str:
+        """Why a version that is up to date is to be made again; empty where it is not."""
+        return self.try_again(platform, version) if self.try_again and not version.skipped else ""
+
     @property
     def check_names(self) -> list[str]:
         """All checks of this artifact, the contract's first."""
@@ -209,6 +218,7 @@ def artifact(
     external_state: Callable[..., str] | None = None,
     version_by_content: bool = False,
     after_publish: Callable[..., None] | None = None,
+    try_again: Callable[..., str] | None = None,
 ) -> Callable[[Callable[..., Summary]], Artifact]:
     """Declares an asset whose name is the function's and whose description is its docstring.
 
@@ -229,6 +239,9 @@ def artifact(
             and settings: an input that was made again with the same content changes nothing.
         after_publish: Called with the platform and the version once it is current, and again at the end
             of a `zipp run`: it must do the same twice.
+        try_again: A function of the platform and an up-to-date version that says what failed for now in
+            it and is to be tried again by this run, or nothing. The body finds the version in
+            `Draft.again`, and raises `Unchanged` where nothing came of it.
     """
 
     def declare(function: Callable[..., Summary]) -> Artifact:
@@ -251,6 +264,7 @@ def artifact(
             external_state=external_state,
             version_by_content=version_by_content,
             after_publish=after_publish,
+            try_again=try_again,
         )
 
     return declare

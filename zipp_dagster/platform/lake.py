@@ -60,6 +60,8 @@ class Draft:
     scratch: Path
     before: Any = None
     """What was current when the work began, for a lake that compares before it swaps."""
+    again: Version | None = None
+    """The current version, where all there is to do is to try again what failed for now in it."""
 
     def path(self, name: str) -> Path:
         """A path inside the draft."""

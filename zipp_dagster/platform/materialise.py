@@ -20,19 +20,23 @@ from zipp_dagster.platform.artifacts import (
     Inputs,
     Skip,
     Summary,
+    Unchanged,
 )
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.checks import CheckReport, run_checks
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.platform.registry import Registry
 from zipp_dagster.platform.tracking import Tracker
-from zipp_dagster.platform.versions import InputRef, NotMaterialised, Version
+from zipp_dagster.platform.versions import InputRef, Manifest, NotMaterialised, Version
 from zipp_dagster.platform.warehouse import Warehouse
 from zipp_dagster.platform.work_locks import making
 from zipp_dagster.progress import Progress
 
 PARTITION = "partition"
 """In a contract's settings: the month that a monthly model is computed for, not a setting."""
+
+TRY = "~"
+"""Before the number of a repeated try, at the end of a data version."""
 
 Status = Literal["made", "unchanged", "skipped", "rejected"]
 
@@ -51,6 +55,14 @@ class Expected:
     def refs(self) -> tuple[InputRef, ...]:
         """The input versions, in the order of the declaration."""
         return tuple(v.ref() for entry in self.inputs.values() for v in entry.versions)
+
+    def fits(self, manifest: Manifest) -> bool:
+        """Whether a version is made from just this, at the first try or a later one."""
+        return manifest.data_version.partition(TRY)[0] == self.data_version
+
+    def next_try(self, manifest: Manifest) -> str:
+        """The data version of a version made from the same with another result."""
+        return f"{self.data_version}{TRY}{int(manifest.data_version.partition(TRY)[2] or 0) + 1}"
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,10 @@ def materialise(
 ) -> Outcome:
     """Makes an artifact's current version, unless it is already what it would become.
 
-    A draft that fails a blocking check is published without becoming current ("rejected"). Where
-    another run makes the same, this waits, and then most often finds it made.
+    A version in which something failed for now is tried again where the artifact says so: it gets a
+    data version of its own if something came of it, and stays as it is if not. A draft that fails a
+    blocking check is published without becoming current ("rejected"). Where another run makes the
+    same, this waits, and then most often finds it made.
     """
 
     def told(reason: str) -> None:
@@ -140,17 +154,18 @@ def _materialise(
     started = time.monotonic()
     expected = expect(artifact, partition, platform, catalogue)
     current = platform.lake.find(artifact.name, partition)
-    if current and not force and current.manifest.data_version == expected.data_version:
-        manifest = current.manifest
-        reports = tuple(CheckReport.from_json(entry) for entry in manifest.checks)
-        summary = Summary(manifest.rows, manifest.metadata)
-        return Outcome(artifact, partition, "unchanged", current, summary, reports)
+    same = current if current and expected.fits(current.manifest) else None
+    if same and not force and not artifact.why_again(platform, same):
+        return _unchanged(artifact, partition, same)
+    tried = same if same and artifact.try_again else None
+    data_version = expected.next_try(tried.manifest) if tried else expected.data_version
     name = artifact.name if partition is None else f"{artifact.name}[{partition}]"
-    tags = _run_tags(artifact, partition, expected, run_id)
+    tags = _run_tags(artifact, partition, expected, data_version, run_id)
     with (
-        platform.lake.draft(artifact.name, partition, expected.data_version) as draft,
+        platform.lake.draft(artifact.name, partition, data_version) as draft,
         platform.registry.run(name, expected.config, tags) as tracker,
     ):
+        draft.again = tried if not force else None
         skipped = _skip_reason(artifact, expected)
         summary = Summary(metadata={"skipped": skipped}) if skipped else Summary()
         if skipped is None:
@@ -159,6 +174,11 @@ def _materialise(
             except Skip as reason:
                 skipped = str(reason)
                 summary = Summary(metadata={"skipped": skipped})
+            except Unchanged as reason:
+                if draft.again is None:
+                    raise
+                tracker.tag({"zipp.unchanged": str(reason)})
+                return _unchanged(artifact, partition, draft.again)
         reports = run_checks(artifact, Inputs(expected.inputs), draft, platform, skipped)
         outcome = Outcome(artifact, partition, "made", Version(draft.directory), summary, reports)
         rejected = bool(outcome.failed_blocking_checks)
@@ -168,7 +188,7 @@ def _materialise(
         version = platform.lake.publish(
             draft,
             make_current=False,
-            data_version=expected.data_version,
+            data_version=data_version,
             code_version=expected.code_version,
             config_hash=expected.config_hash,
             config=expected.config,
@@ -191,7 +211,7 @@ def _materialise(
                 asset=artifact.name,
                 lake_version=version.id,
                 metrics=_numbers(metadata),
-                tags={"zipp.data_version": expected.data_version},
+                tags={"zipp.data_version": data_version},
             )
         if not rejected:
             platform.lake.point(version)
@@ -208,6 +228,13 @@ def _materialise(
         column_lineage=lineage,
         summary=replace(summary, metadata=metadata),
     )
+
+
+def _unchanged(artifact: Artifact, partition: str | None, current: Version) -> Outcome:
+    manifest = current.manifest
+    reports = tuple(CheckReport.from_json(entry) for entry in manifest.checks)
+    summary = Summary(manifest.rows, manifest.metadata)
+    return Outcome(artifact, partition, "unchanged", current, summary, reports)
 
 
 def _resolve(
@@ -337,13 +364,17 @@ def _numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _run_tags(
-    artifact: Artifact, partition: str | None, expected: Expected, run_id: str | None
+    artifact: Artifact,
+    partition: str | None,
+    expected: Expected,
+    data_version: str,
+    run_id: str | None,
 ) -> dict[str, str]:
     return {
         "zipp.asset": artifact.name,
         "zipp.partition": partition or "",
         "zipp.code_version": expected.code_version,
-        "zipp.data_version": expected.data_version,
+        "zipp.data_version": data_version,
         "zipp.inputs": json.dumps([ref.to_json() for ref in expected.refs])[:5000],
         "dagster.run_id": run_id or "",
     }

@@ -85,7 +85,7 @@ def _step(
     def step(state: State, reason: str) -> Step:
         return Step(artifact.name, partition, state, reason, **took)
 
-    if manifest is None:
+    if current is None or manifest is None:
         return step("missing", "never materialised")
     for parent in artifact.inputs:
         upstream = catalogue[parent]
@@ -98,9 +98,10 @@ def _step(
         expected = expect(artifact, partition, platform, catalogue)
     except NotMaterialised as error:
         return step("stale", str(error))
-    if manifest.data_version == expected.data_version:
-        return step("fresh", "up to date")
-    return step("stale", why_stale(manifest, expected))
+    if not expected.fits(manifest):
+        return step("stale", why_stale(manifest, expected))
+    again = artifact.why_again(platform, current)
+    return step("stale", again) if again else step("fresh", "up to date")
 
 
 def _took(manifest: Manifest | None) -> dict[str, Any]:
