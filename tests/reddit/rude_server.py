@@ -61,7 +61,7 @@ class RudeServer(ThreadingHTTPServer):
         self.in_work = self.most_in_work = 0
         self.guard = threading.Lock()
         self.moments: list[tuple[str, float]] = []
-        self.closing = threading.Event()
+        self.closing, self.recovered = threading.Event(), threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -139,6 +139,12 @@ class Rude(BaseHTTPRequestHandler):
 
     def on_broken(self, turn: int) -> None:
         self.answer(PAGE, 503)
+
+    def on_recovers(self, turn: int) -> None:
+        self.answer(picture("green")) if self.server.recovered.is_set() else self.on_broken(turn)
+
+    def on_forbidden(self, turn: int) -> None:
+        self.answer(PAGE, 403)
 
     def on_busy(self, turn: int) -> None:
         self.answer(b"", 429, Retry_After="1") if turn == 1 else self.answer(picture())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import socket
 import sqlite3
 from contextlib import closing
@@ -12,9 +13,14 @@ import pytest
 from tests.reddit.rude_server import RudeServer, picture
 from zipp_dagster.reddit.image_facts import inspect_image
 from zipp_dagster.reddit.images import image_address
-from zipp_dagster.reddit.media import MediaError, cached_addresses, fetch_media
+from zipp_dagster.reddit.media import (
+    MediaError,
+    NothingNewError,
+    cached_addresses,
+    fetch_media,
+)
 from zipp_dagster.reddit.media_addresses import AllowedHost, Guard, RefusedError, is_public
-from zipp_dagster.reddit.media_cache import MediaCache
+from zipp_dagster.reddit.media_cache import RULED, MediaCache, Result, may_pass
 from zipp_dagster.reddit.media_config import HOSTS, FetchSettings
 from zipp_dagster.reddit.media_fetch import UNREACHABLE_AFTER, Fetcher
 
@@ -28,11 +34,15 @@ QUICK = {
 }
 ADDRESSES = {
     "images.test": ["127.0.0.1"],
+    "new.test": ["127.0.0.1"],
     "plain.test": ["127.0.0.1"],  # listed like a host of the settings: no loopback
     "cloud.test": ["169.254.169.254"],
     "both.test": ["93.184.216.34", "10.0.0.1"],
     "mapped.test": ["::ffff:127.0.0.1"],
+    "sink.test": ["0.0.0.0"],
+    "127.0.0.1": ["127.0.0.1"],  # an address in the url itself
 }
+LIMITS = {"max_bytes": 200_000, "max_pixels": 1_000_000}
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +66,19 @@ def place(server, tmp_path):
     server.most_in_work = 0
     port = server.port
     hosts = [AllowedHost("images.test", "http", port, loopback=True)]
-    hosts += [AllowedHost(n, "http", port) for n in ADDRESSES if n != "images.test"]
+    hosts += [
+        AllowedHost(n, "http", port) for n in ADDRESSES if n not in ("images.test", "new.test")
+    ]
     hosts += [AllowedHost("unknown.test", "http", port)]
+    hosts += [AllowedHost("new.test", "http", port, loopback=True)]
     with MediaCache(tmp_path / "cache") as cache:
 
-        def make(**changes: object) -> Fetcher:
+        def make(*, but: tuple[str, ...] = (), **changes: object) -> Fetcher:
+            """Changes of limits and settings; `but` names hosts that are not listed."""
+            limits = {name: changes.pop(name, limit) for name, limit in LIMITS.items()}
             settings = FetchSettings.model_validate(QUICK | changes)
-            limits = {"max_bytes": 200_000, "max_pixels": 1_000_000}
-            return Fetcher(settings, cache, hosts=hosts, resolve=resolve, seed=1, **limits)
+            listed = [host for host in hosts if host.name not in but]
+            return Fetcher(settings, cache, hosts=listed, resolve=resolve, seed=1, **limits)
 
         make.cache = cache
         yield make
@@ -131,6 +146,7 @@ def test_what_is_no_image_fails_for_good_with_its_reason(place, server, path, re
         ("empty/a.png", "empty_answer", 3),
         ("garbage/a.png", "bad_answer", 3),
         ("tomorrow/a.png", "http_429", 1),
+        ("forbidden/a.png", "http_403", 1),
     ],
 )
 def test_what_may_pass_is_tried_again_and_not_remembered(place, server, path, reason, requests):
@@ -141,7 +157,82 @@ def test_what_may_pass_is_tried_again_and_not_remembered(place, server, path, re
     assert (result.facts, result.reason, result.permanent) == (None, reason, False)
     assert server.requests["/" + path] >= requests
     assert fetcher.report.unreachable == 1
-    assert place.cache.find(address) is None
+    assert may_pass(reason) and place.cache.find(address) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "change"),
+    [
+        ("fat/a.png", "too_large", {"max_bytes": 400_000}),
+        ("bomb/a.png", "too_many_pixels", {"max_pixels": 2_000_000}),
+        ("loop/a.png", "too_many_redirects", {"redirects": 5}),
+    ],
+)
+def test_a_refusal_is_known_only_under_the_limits_that_it_was_made_by(
+    place, server, path, reason, change
+):
+    address = url(server, path)
+    assert place().fetch([address])[address].reason == reason
+    asked = server.requests["/" + path]
+    assert place().fetch([address])[address].reason == reason
+    assert server.requests["/" + path] == asked
+    place(**change).fetch([address])
+    assert server.requests["/" + path] > asked
+
+
+def test_a_host_that_is_added_is_asked_also_by_way_of_a_redirect(place, server):
+    direct = url(server, "good/a.png", "new.test")
+    redirected = url(server, f"to/{direct}")
+    before = place(but=("new.test",)).fetch([direct, redirected])
+    assert [r.reason for r in before.values()] == ["host_not_allowed"] * 2
+    assert all(result.facts for result in place().fetch([direct, redirected]).values())
+
+
+def test_a_host_or_a_limit_that_is_taken_away_goes_before_the_cache_and_empties_it_not(
+    place, server
+):
+    address = url(server, "good/red.png")
+    kept = place().fetch([address])[address]
+    refused = [
+        ({"but": ("images.test",)}, "host_not_allowed"),
+        ({"max_pixels": 100}, "too_many_pixels"),
+        ({"max_bytes": 10}, "too_large"),
+    ]
+    for change, reason in refused:
+        assert place(**change).fetch([address])[address].reason == reason
+    assert place().fetch([address])[address] == kept
+    assert server.requests.total() == 1
+
+
+@pytest.mark.parametrize("reason", [*sorted(RULED), "private_address", "http_401", "http_403"])
+def test_what_other_releases_kept_too_long_is_not_known(place, server, reason):
+    address = url(server, "good/a.png")
+    place.cache.fail(address, reason)
+    assert place().fetch([address])[address].facts is not None
+
+
+def test_a_name_that_leads_nowhere_public_is_asked_for_again_and_an_address_in_the_url_is_not(
+    place, server
+):
+    sunk, literal = (url(server, "good/a.png", host) for host in ("sink.test", "127.0.0.1"))
+    fetcher = place()
+    results = fetcher.fetch([sunk, literal])
+    assert results[sunk] == Result(reason="private_address", permanent=False)
+    assert results[literal] == Result(reason="private_address", permanent=True)
+    assert (fetcher.report.unreachable, fetcher.report.failed) == (1, 1)
+    assert place.cache.find(sunk) is None and place.cache.find(literal) is None
+
+
+def test_a_resolver_that_answers_with_a_sink_stops_the_host_and_the_month(
+    place, server, submissions, tmp_path, as_they_are
+):
+    urls = [url(server, f"good/{n}.png", "sink.test") for n in range(UNREACHABLE_AFTER + 5)]
+    fetcher = place(concurrency=1, attempts=1)
+    reasons = [result.reason for result in fetcher.fetch(urls).values()]
+    assert reasons == ["private_address"] * UNREACHABLE_AFTER + ["host_unreachable"] * 5
+    files = submissions(*((f"s{n}", address, False) for n, address in enumerate(urls)))
+    with pytest.raises(MediaError, match=r"25 of 25 images .*run again"):
+        fetched(place, files, tmp_path / "a")
 
 
 def test_an_error_that_passes_costs_only_retries(place, server):
@@ -361,6 +452,29 @@ def test_a_month_with_too_many_passing_failures_is_not_published(
     assert place.cache.find(good[0][1]) is not None
     report, _, failures = fetched(place, files, tmp_path / "b", most_unreachable=0.5)
     assert (report.collected, failures[0]["reason"]) == (3, "http_503")
+
+
+def test_of_a_published_month_only_what_may_have_passed_is_asked_for_first(
+    place, server, submissions, tmp_path, as_they_are
+):
+    good = [(f"s{n}", url(server, f"good/{n}.png"), False) for n in range(2)]
+    late = [("t", url(server, "recovers/a.png"), False), ("u", url(server, "broken/a.png"), False)]
+    files = submissions(*good, *late, ("v", url(server, "page/a.png"), False))
+    fetched(place, files, tmp_path / "a", most_unreachable=0.5)
+    shutil.rmtree(place.cache.folder / "blobs")  # so that all would be asked for again
+    before = tmp_path / "a" / "failures.parquet"
+    asked = server.requests.copy()
+    with pytest.raises(NothingNewError, match="2 images that failed for now failed again"):
+        fetched(place, files, tmp_path / "b", failed_before=before)
+    assert set(server.requests - asked) == {"/recovers/a.png", "/broken/a.png"}
+    server.recovered.set()
+    asked = server.requests.copy()
+    _, rows, failures = fetched(
+        place, files, tmp_path / "c", failed_before=before, most_unreachable=0.5
+    )
+    assert [row["post_id"] for row in rows] == ["s0", "s1", "t"]
+    assert [row["reason"] for row in failures] == ["http_503", "web_page"]
+    assert (server.requests - asked)["/broken/a.png"] == 3, "asked for once, with its retries"
 
 
 @pytest.mark.parametrize(

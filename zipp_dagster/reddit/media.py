@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.reddit.image_facts import ImageFacts, UnusableImageError, inspect_image
 from zipp_dagster.reddit.images import image_address
-from zipp_dagster.reddit.media_cache import MediaCache
+from zipp_dagster.reddit.media_cache import MediaCache, Result, may_pass
 from zipp_dagster.reddit.media_fetch import Fetcher
 
 SIMILAR_BITS = 3
@@ -46,6 +46,10 @@ FAILURES_SCHEMA = pa.schema(
 
 class MediaError(ValueError):
     """The media folder cannot be used, or too many images could not be fetched for now."""
+
+
+class NothingNewError(Exception):
+    """Of the images that failed for now, not one was there when they were asked for again."""
 
 
 @dataclass
@@ -165,13 +169,18 @@ def fetch_media(
     *,
     over_18: bool = False,
     most_unreachable: float = 0.1,
+    failed_before: Path | None = None,
 ) -> MediaReport:
     """The same tables, their images fetched from where the posts point to.
 
     Deleted and erased posts are not in the submissions; those for adults are asked for only with
     `over_18`, and fail as `over_18` otherwise.
 
+    With `failed_before`, the `failures.parquet` of these very posts, what may have passed since is
+    asked for first, and the rest only if some of it has.
+
     Raises:
+        NothingNewError: with `failed_before`, if none of it has passed.
         MediaError: a larger share than `most_unreachable` failed for now. What was fetched is in
             the cache: repeat the run.
     """
@@ -181,7 +190,14 @@ def fetch_media(
         for post in posts
         if over_18 or not post.over_18
     }
-    results = fetcher.fetch(list(wanted.values()), progress)
+    results: dict[str, Result] = {}
+    if failed_before is not None:
+        rows = pq.read_table(failed_before, columns=["post_id", "reason"]).to_pylist()
+        passing = {row["post_id"] for row in rows if may_pass(row["reason"])}
+        results = fetcher.fetch([url for post, url in wanted.items() if post in passing], progress)
+        if all(result.facts is None for result in results.values()):
+            raise NothingNewError(f"{len(results)} images that failed for now failed again")
+    results |= fetcher.fetch([url for url in wanted.values() if url not in results], progress)
     waiting = [r.reason for r in results.values() if r.facts is None and not r.permanent]
     if len(waiting) > most_unreachable * len(results):
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(waiting).most_common(3))

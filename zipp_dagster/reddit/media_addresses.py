@@ -22,6 +22,10 @@ class RefusedError(ValueError):
     """A url or an address that is not asked; the message is the short reason that is counted."""
 
 
+class RefusedForNowError(RefusedError):
+    """A name that leads nowhere public at the moment: tomorrow it may lead elsewhere."""
+
+
 @dataclass(frozen=True)
 class AllowedHost:
     """A host that may be asked.
@@ -99,7 +103,8 @@ class Guard:
     async def addresses(self, name: str) -> list[str]:
         """The host's addresses, once resolved and checked; what a connection is made to.
 
-        Raises RefusedError (`private_address`) if one of them is not public, OSError if there is none.
+        Raises RefusedError (`private_address`) if one of them is not public, RefusedForNowError where
+        that is the resolver's answer and not the url's own address, OSError if there is none.
         """
         if name not in self._checked:
             host = self._hosts.get(name)
@@ -107,7 +112,8 @@ class Guard:
                 raise RefusedError("host_not_allowed")
             found = await self._resolve(name)
             if not all(is_public(a) or (host.loopback and _is_loopback(a)) for a in found):
-                raise RefusedError("private_address")
+                own = _is_address(name)
+                raise (RefusedError if own else RefusedForNowError)("private_address")
             if not found:
                 raise OSError(f"{name} has no address")
             self._checked[name] = found
@@ -140,6 +146,14 @@ class Guard:
                 pass
 
         return aiohttp.TCPConnector(limit=total, limit_per_host=per_host, resolver=Checked())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(address: str) -> bool:

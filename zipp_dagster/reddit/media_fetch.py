@@ -2,7 +2,8 @@
 
 One `Fetcher` fetches many urls at a time. Each image is checked while it arrives: listed hosts and
 public addresses only, size and pixels within limits, content sniffed. What is known of a url for
-good, image or failure, is in the cache and never asked for again. Knows no posts and no lake.
+good, image or failure, is in the cache and never asked for again; today's settings go before the
+cache. Knows no posts and no lake.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -29,14 +31,18 @@ from zipp_dagster.reddit.media_addresses import (
     AllowedHost,
     Guard,
     RefusedError,
+    RefusedForNowError,
     Resolve,
     system_resolve,
 )
-from zipp_dagster.reddit.media_cache import MediaCache, Result
+from zipp_dagster.reddit.media_cache import MediaCache, Result, may_pass
 from zipp_dagster.reddit.media_config import FetchSettings
 
 REDIRECTS = (301, 302, 303, 307, 308)
-GONE = {400, 401, 403, 404, 405, 406, 410, 414, 451}
+GONE = {400, 404, 405, 406, 410, 414, 451}
+BLOCKED = {401, 403}
+"""What a server that blocks us may say of every image: not asked again in this run, but in another."""
+
 HEADER_BYTES = 256 * 1024
 """A header that does not say the size within its first so many bytes is looked at no further."""
 
@@ -55,11 +61,14 @@ _ACCEPT = "image/jpeg,image/png,image/webp,image/bmp;q=0.9,image/*;q=0.5"
 
 
 class Transient(Exception):
-    """A try failed in a way that may pass; `wait_s` is what the server asked for."""
+    """A try failed in a way that may pass; `wait_s` is what the server asked for.
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+    Without `repeat` it will not pass within this run.
+    """
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, repeat: bool = True) -> None:
         super().__init__(reason)
-        self.wait_s = wait_s
+        self.wait_s, self.repeat = wait_s, repeat
 
 
 @dataclass
@@ -75,7 +84,7 @@ class _Host:
 class FetchReport:
     """What a fetch did: `urls = cached + fetched + failed + unreachable`.
 
-    `unreachable` failed for now and is tried again by the next run; `failed` is for good.
+    `unreachable` failed for now and is asked for again by a later fetch; `failed` is for good.
     """
 
     urls: int = 0
@@ -113,8 +122,16 @@ class Fetcher:
     ) -> None:
         self._settings, self._cache = settings, cache
         self._max_bytes, self._max_pixels = max_bytes, max_pixels
-        chosen = hosts if hosts is not None else map(AllowedHost, settings.hosts)
+        chosen = list(hosts if hosts is not None else map(AllowedHost, settings.hosts))
         self._guard = Guard(chosen, resolve)
+        places = sha256(repr(sorted(map(repr, chosen))).encode()).hexdigest()[:16]
+        self._rules = {
+            "host_not_allowed": places,
+            "not_https": places,
+            "too_large": str(max_bytes),
+            "too_many_pixels": str(max_pixels),
+            "too_many_redirects": str(settings.redirects),
+        }
         self._jitter = random.Random(seed)
         self._hosts: dict[str, _Host] = defaultdict(
             lambda: _Host(asyncio.Semaphore(settings.per_host))
@@ -125,7 +142,7 @@ class Fetcher:
     def fetch(self, urls: Sequence[str], progress: Progress = silent) -> dict[str, Result]:
         """What became of every url; those known to the cache are not asked for again."""
         distinct = list(dict.fromkeys(urls))
-        results = {url: known for url in distinct if (known := self._cache.find(url)) is not None}
+        results = {url: known for url in distinct if (known := self._known(url)) is not None}
         self.report.urls += len(distinct)
         self.report.cached += len(results)
         todo = [url for url in distinct if url not in results]
@@ -136,6 +153,21 @@ class Fetcher:
             except ExceptionGroup as group:  # such as a full disk: the first says it all
                 raise group.exceptions[0] from group
         return results
+
+    def _known(self, url: str) -> Result | None:
+        """What the cache knows of a url, as far as today's settings allow it."""
+        try:
+            self._guard.host_of(url)
+        except RefusedError:
+            return None
+        known = self._cache.find(url, self._rules)
+        if known is None or known.facts is None:
+            return known
+        if known.facts.width * known.facts.height > self._max_pixels:
+            return Result(reason="too_many_pixels")
+        if self._cache.size(known.facts) > self._max_bytes:
+            return Result(reason="too_large")
+        return known
 
     async def _fetch_all(
         self, urls: Sequence[str], progress: Progress, done: int, total: int
@@ -176,12 +208,13 @@ class Fetcher:
         return results
 
     async def _one(self, url: str) -> Result:
-        """One url with its retries; the outcome goes into the cache if it is for good."""
+        """One url with its retries; the outcome is counted."""
         try:
-            result = await self._with_retries(url)
-        except (RefusedError, UnusableImageError) as error:
-            self._cache.fail(url, str(error))
+            name = self._guard.host_of(url).name.lower()
+        except RefusedError as error:  # costs nothing to find out: not kept
             result = Result(reason=str(error))
+        else:
+            result = await self._asked(url, name)
         if result.facts is not None:
             self.report.fetched += 1
         else:
@@ -191,9 +224,18 @@ class Fetcher:
             reasons[result.reason] = reasons.get(result.reason, 0) + 1
         return result
 
-    async def _with_retries(self, url: str) -> Result:
+    async def _asked(self, url: str, name: str) -> Result:
+        """The outcome of a url of a listed host; it goes into the cache if it is for good."""
+        try:
+            return await self._with_retries(url, name)
+        except (RefusedError, UnusableImageError) as error:
+            reason = str(error)
+            if not may_pass(reason):
+                self._cache.fail(url, reason, self._rules.get(reason, ""))
+            return Result(reason=reason)
+
+    async def _with_retries(self, url: str, name: str) -> Result:
         settings = self._settings
-        name = self._guard.host_of(url).name.lower()
         host = self._hosts[name]
         for attempt in range(settings.attempts):
             if host.failures >= UNREACHABLE_AFTER:
@@ -210,7 +252,10 @@ class Fetcher:
                 return Result(facts)
             except Transient as error:
                 reason, wait = str(error), error.wait_s
-                host.failures = host.failures + 1 if reason == "no_connection" else 0
+                nowhere = reason in ("no_connection", "private_address")
+                host.failures = host.failures + 1 if nowhere else 0
+                if not error.repeat:
+                    break
                 if wait is not None:
                     if wait > settings.longest_wait_s:
                         return Result(reason=reason, permanent=False)
@@ -240,6 +285,8 @@ class Fetcher:
                 return await self._follow(url)
         except TimeoutError:
             raise Transient("timeout") from None
+        except RefusedForNowError as error:
+            raise Transient(str(error)) from None
         except aiohttp.InvalidURL:
             raise RefusedError("bad_url") from None
         except aiohttp.ClientPayloadError:
@@ -270,6 +317,8 @@ class Fetcher:
         status = response.status
         if status in (408, 425, 429) or status >= 500:
             raise Transient(f"http_{status}", _retry_after(response.headers.get("Retry-After")))
+        if status in BLOCKED:
+            raise Transient(f"http_{status}", repeat=False)
         if status != 200:
             raise UnusableImageError(f"http_{status}" if status in GONE else "http_other")
         length = response.content_length
