@@ -13,6 +13,7 @@ from zipp_dagster.platform.artifacts import (
     Inputs,
     Skip,
     Summary,
+    Unchanged,
     artifact,
     check,
 )
@@ -272,12 +273,14 @@ def images_found(draft: Draft, inputs: Inputs) -> CheckOutcome:
     partitioned=True,
     checks=[images_found],
     external_state=sources.media_fingerprint,
+    try_again=sources.media_to_try_again,
 )
 def media(
     inputs: Inputs, out: Draft, platform: Platform, settings: RedditSettings, progress: Progress
 ) -> Summary:
     """The images that a month's posts point to, checked, hashed, and packed into Parquet.
 
+    Fetched images that failed for now are asked for again by a run of another day, for some days.
     Read by the hold-out (reference images), ImageAlign, and the benchmark. Thumbnails are shown
     only where the people are synthetic.
     """
@@ -319,23 +322,31 @@ def _fetch(
     limits: dict[str, int],
 ) -> tuple[Any, dict[str, Any]]:
     """The media of posts from the network, and what the fetch did, for metadata."""
-    from zipp_dagster.reddit.media import fetch_media
+    from zipp_dagster.reddit.media import NothingNewError, fetch_media
     from zipp_dagster.reddit.media_cache import MediaCache
     from zipp_dagster.reddit.media_fetch import Fetcher
 
     with MediaCache(sources.media_cache(platform)) as cache:
         fetcher = Fetcher(settings.fetch, cache, **limits)
-        report = fetch_media(
-            posts,
-            fetcher,
-            cache,
-            out.directory,
-            progress,
-            over_18=settings.fetch.over_18,
-            most_unreachable=settings.fetch.most_unreachable,
-        )
+        try:
+            report = fetch_media(
+                posts,
+                fetcher,
+                cache,
+                out.directory,
+                progress,
+                over_18=settings.fetch.over_18,
+                most_unreachable=settings.fetch.most_unreachable,
+                failed_before=out.again.directory / "failures.parquet" if out.again else None,
+            )
+        except NothingNewError as error:
+            assert out.again is not None
+            cache.tried_in_vain(out.again.id, sources.today())
+            raise Unchanged(str(error)) from None
     names = ("cached", "fetched", "unreachable", "requests", "retries", "received_bytes")
-    return report, {name: getattr(fetcher.report, name) for name in names}
+    numbers = {name: getattr(fetcher.report, name) for name in names}
+    days = 1 + (sources.media_days_tried(platform, out.again) if out.again else 0)
+    return report, {**numbers, "days_tried": days}
 
 
 def _first_images(out: Draft, count: int) -> list[bytes]:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.files import sha256_of
+from zipp_dagster.platform.versions import Version
 from zipp_dagster.progress import Progress, silent
 
 SAMPLE_WORLD = "sample world"
 DUMP_FOLDER = "dump folder"
+
+DAYS_OF_TRIES = 7
+"""On how many days the images of a month are asked for, where some failed for now."""
 
 
 def source(platform: Platform) -> str:
@@ -101,20 +106,58 @@ def dumps_fingerprint(platform: Platform, partition: str | None) -> str:
 def media_fingerprint(platform: Platform, partition: str | None) -> str:
     """The media folder's file names, sizes and times: changes when a file comes or goes.
 
-    For fetched media, whom it may be fetched from; not what the servers answer.
+    For fetched media, whom it may be fetched from; not what the servers answer. For both, the limits
+    of an image, which concern no other asset.
     """
-    folder = media_directory(platform)
+    folder, reddit = media_directory(platform), platform.settings.reddit
+    limits = f"{reddit.max_image_mib} MiB {reddit.max_image_megapixels} Mpx"
     if folder is None:
-        fetch = platform.settings.reddit.fetch
-        return f"fetched: {sorted(fetch.hosts)} {fetch.over_18}" if fetches(platform) else "none"
-    if platform.settings.reddit.media_dir is None:
-        return "sample world"
-    digest = hashlib.sha256()
+        fetch = reddit.fetch
+        hosts = f"fetched: {sorted(fetch.hosts)} {fetch.over_18} {limits}"
+        return hosts if fetches(platform) else "none"
+    if reddit.media_dir is None:
+        return f"sample world {limits}"
+    digest = hashlib.sha256(limits.encode())
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             status = path.stat()
             digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def media_to_try_again(platform: Platform, version: Version) -> str:
+    """Why a month's images are asked for again: some failed for now, on an earlier day.
+
+    Empty where none did, or after `DAYS_OF_TRIES` days.
+    """
+    waiting = version.manifest.metadata.get("unreachable", 0)
+    if not waiting or not fetches(platform):
+        return ""
+    last = max([version.manifest.created[:10], *_days_in_vain(platform, version)])
+    if today() <= last or media_days_tried(platform, version) >= DAYS_OF_TRIES:
+        return ""
+    return f"{waiting} images failed for now, last on {last}"
+
+
+def media_days_tried(platform: Platform, version: Version) -> int:
+    """On how many days the images of a month were asked for, with those of the versions before."""
+    before: int = version.manifest.metadata.get("days_tried", 1)
+    return before + len(_days_in_vain(platform, version))
+
+
+def _days_in_vain(platform: Platform, version: Version) -> list[str]:
+    from zipp_dagster.reddit.media_cache import MediaCache
+
+    folder = media_cache(platform)
+    if not folder.is_dir():
+        return []
+    with MediaCache(folder) as cache:
+        return cache.days_in_vain(version.id)
+
+
+def today() -> str:
+    """The date in UTC, as versions have it."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def sample_world_fingerprint(platform: Platform, partition: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pyarrow.parquet as pq
@@ -11,9 +13,11 @@ from assets import sources
 from assets.catalogue import catalogue
 from assets.reddit import images_found
 from tests.reddit.rude_server import RudeServer, picture
+from tests.test_monthly_increments import NoTracking
 from zipp_dagster import runner
 from zipp_dagster.platform.artifacts import Input, Inputs, Skip
 from zipp_dagster.platform.expectations import validate
+from zipp_dagster.platform.materialise import expect, materialise
 from zipp_dagster.progress import silent
 from zipp_dagster.reddit import media_fetch
 from zipp_dagster.reddit.columns import SUBMISSIONS_SCHEMA
@@ -52,12 +56,6 @@ def made(server, tmp_path, environment, publish, monkeypatch):
     """`made(**settings)` calls the asset's body; returns its draft, inputs, summary, platform."""
     dumps = tmp_path / "dumps"
     dumps.mkdir()
-    rows = [
-        dict.fromkeys(SUBMISSIONS_SCHEMA.names)
-        | {"id": post, "url": f"http://images.test:{server.port}/{path}", "over_18": post == "s4"}
-        | {"is_image": True, "is_bot": False, "media_key": path.rsplit("/", 1)[-1]}
-        for post, path in LINKS.items()
-    ]
 
     async def resolve(name: str) -> list[str]:
         return ["127.0.0.1"]
@@ -68,6 +66,16 @@ def made(server, tmp_path, environment, publish, monkeypatch):
     monkeypatch.setattr("zipp_dagster.reddit.media.image_address", lambda url, key: url)
 
     def make(**settings):
+        rows = [
+            dict.fromkeys(SUBMISSIONS_SCHEMA.names)
+            | {
+                "id": post,
+                "url": f"http://images.test:{server.port}/{path}",
+                "over_18": post == "s4",
+            }
+            | {"is_image": True, "is_bot": False, "media_key": path.rsplit("/", 1)[-1]}
+            for post, path in LINKS.items()
+        ]
         with environment(ZIPP_HOME=tmp_path / "home", ZIPP_REDDIT__DUMPS_DIR=dumps, **settings):
             platform = runner.local_platform()
             inputs = Inputs(
@@ -125,6 +133,68 @@ def test_the_data_version_of_media_follows_whom_it_may_be_fetched_from(tmp_path,
     slower = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__FETCH__PER_HOST="1")
     folder = fingerprint(ZIPP_REDDIT__FETCH_MEDIA="true", ZIPP_REDDIT__MEDIA_DIR=tmp_path)
     assert len({off, on, hosts, adults, folder}) == 5 and slower == on
+
+
+@pytest.mark.parametrize("limit", ["MAX_IMAGE_MIB", "MAX_IMAGE_MEGAPIXELS"])
+def test_a_limit_of_images_concerns_media_alone(made, tmp_path, environment, publish, limit):
+    def versions(asset, **settings):
+        home, dumps = tmp_path / "home", tmp_path / "dumps"
+        with environment(ZIPP_HOME=home, ZIPP_REDDIT__DUMPS_DIR=dumps, **settings):
+            platform = runner.local_platform()
+            for name in ("reddit_dumps", "erasures"):
+                publish(platform.lake, name, "2024-01" if name == "reddit_dumps" else None)
+            entries = catalogue()
+            return expect(entries[asset], "2024-01", platform, entries).data_version
+
+    higher = {f"ZIPP_REDDIT__{limit}": "60"}
+    for asset in ("comments", "submissions"):
+        assert versions(asset) == versions(asset, **higher), asset
+    fetching = {"ZIPP_REDDIT__FETCH_MEDIA": "true"}
+    made(**fetching)
+    assert versions("media", **fetching) != versions("media", **fetching, **higher)
+    folder = {"ZIPP_REDDIT__MEDIA_DIR": tmp_path}
+    assert versions("media", **folder) != versions("media", **folder, **higher)
+
+
+@pytest.fixture
+def month(made, server, monkeypatch):
+    """`month(day, **settings)` makes the month's media on a day, as a run does."""
+    entries = catalogue()
+    monkeypatch.setitem(LINKS, "s3", "recovers/a.png")
+    monkeypatch.setattr("zipp_dagster.platform.materialise.run_checks", lambda *_: ())
+    settings = {"ZIPP_REDDIT__FETCH__ATTEMPTS": 1, "ZIPP_REDDIT__FETCH__MOST_UNREACHABLE": 1}
+    _, _, _, platform = made(ZIPP_REDDIT__FETCH_MEDIA="true", **settings)
+    place = replace(platform, registry=NoTracking())
+
+    def make(days: int):
+        today = datetime.now(UTC).date() + timedelta(days)
+        monkeypatch.setattr(sources, "today", today.isoformat)
+        return materialise(entries["media"], "2024-01", place, entries)
+
+    return make
+
+
+def test_images_that_failed_for_now_are_tried_again_on_another_day(month, server):
+    first = month(0)
+    assert (first.status, first.version.manifest.metadata["unreachable"]) == ("made", 1)
+    asked = server.requests.copy()
+    assert month(0).status == "unchanged" and server.requests == asked
+    assert month(1).status == "unchanged", "tried in vain: nothing follows from it"
+    assert server.requests - asked == {"/recovers/a.png": 1}
+    server.recovered.set()
+    assert month(1).status == "unchanged", "not twice a day"
+    again = month(2)
+    facts = again.version.manifest.metadata
+    assert again.status == "made" and again.version.manifest.rows == first.version.manifest.rows + 1
+    assert (facts["unreachable"], facts["days_tried"]) == (0, 3)
+    assert again.version.manifest.data_version != first.version.manifest.data_version
+    assert month(3).status == "unchanged" and server.requests["/recovers/a.png"] == 4
+
+
+def test_they_are_not_tried_for_ever(month, server):
+    for day in range(3 * sources.DAYS_OF_TRIES):
+        month(day)
+    assert server.requests["/recovers/a.png"] == sources.DAYS_OF_TRIES + 1  # and the fixture's
 
 
 def test_the_paper_profile_fetches_and_the_sample_profile_does_not():

@@ -23,8 +23,10 @@ class RedditSettings(Section):
             "pseudonym_key_file",
             "erasures_file",
             "sensitive_communities",
-            "fetch_media",  # `media` alone depends on it: see its fingerprint
+            "fetch_media",  # `media` alone depends on these: see its fingerprint
             "fetch",
+            "max_image_mib",
+            "max_image_megapixels",
         }
     )
 
