@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
 from zipp_dagster.platform.locks import in_use, locked, remove_unused
@@ -91,6 +92,12 @@ def test_living_runs_and_those_of_others_are_left_alone(instance, tmp_path):
     with locked(tmp_path / "alive.lock"):
         started_run(instance, tmp_path / "alive.lock")
         assert close_dead_runs(instance, tmp_path) == []
+
+
+def test_a_run_that_dagster_started_again_with_the_tags_of_before_is_left_alone(instance, tmp_path):
+    run = started_run(instance, tmp_path / "gone.lock")
+    instance.add_run_tags(run, {GRPC_INFO_TAG: '{"host": "code", "port": 4000}'})
+    assert close_dead_runs(instance, tmp_path) == []
 
 
 def test_a_lock_is_in_use_while_it_is_held_and_gone_afterwards(tmp_path):

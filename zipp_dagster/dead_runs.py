@@ -1,4 +1,4 @@
-"""Runs of `zipp run` processes that were killed: closed by the next one.
+"""Runs of `zipp run` processes that were killed: closed by the next one, an erasure, or `zipp bootstrap`.
 
 Dagster believes such a run to be at work for ever, and keeps its places in the concurrency pools:
 after as many kills as a pool has places, every later run would wait there without end.
@@ -12,6 +12,8 @@ from typing import Any
 
 from zipp_dagster.platform.locks import in_use, remove_unused
 
+RUNNING = "running"
+"""The folder of the locks of running `zipp run` processes, in a ZIPP_HOME's folder of Dagster."""
 LOCK_TAG = "zipp/lock"
 """The run's tag with the path of the lock that its process holds."""
 
@@ -25,16 +27,18 @@ def close_dead_runs(
     kill on the way leaves a run that is found again.
 
     Runs without such a lock were started by Dagster's own daemon or web server, and are its to
-    watch. Returns the ids of the closed runs.
+    watch; so are those that it started again, with the tags of before. Returns the ids of the
+    closed runs.
     """
     import dagster as dg
+    from dagster._core.storage.tags import GRPC_INFO_TAG
 
     status = dg.DagsterRunStatus
     unfinished = [status.NOT_STARTED, status.STARTING, status.STARTED]
     closed = []
     for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
         lock = Path(run.tags.get(LOCK_TAG, "/"))
-        if lock.parent == folder and not in_use(lock):
+        if lock.parent == folder and GRPC_INFO_TAG not in run.tags and not in_use(lock):
             clear(run.run_id)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, "The process of this run was killed.")

@@ -17,7 +17,7 @@ from assets.catalogue import catalogue
 from assets.sources import months_in_folder
 from resources import default_resources
 from resources.settings import SettingsResource
-from zipp_dagster.dead_runs import LOCK_TAG, close_dead_runs
+from zipp_dagster.dead_runs import LOCK_TAG, RUNNING, close_dead_runs
 from zipp_dagster.operation.instance import instance_folder, open_instance, set_pools
 from zipp_dagster.platform.catalogue import Catalogue, Platform
 from zipp_dagster.platform.dagster_assets import FORCE_TAG, MONTHS, platform_of
@@ -25,9 +25,6 @@ from zipp_dagster.platform.locks import locked
 from zipp_dagster.platform.observer import Observer
 from zipp_dagster.platform.plan import Step, plan
 from zipp_dagster.platform.versions import NotMaterialised
-
-RUNNING = "running"
-"""The folder of the locks of running `zipp run` processes."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import dagster as dg
 
+from zipp_dagster.dead_runs import RUNNING, close_dead_runs
+from zipp_dagster.operation.instance import instance_folder
 from zipp_dagster.platform.dagster_assets import RESOURCES, platform_of
 
 COMMAND = (sys.executable, "-m", "zipp_dagster.cli", "erase", "--apply", "--json")
@@ -37,11 +39,15 @@ def waiting(platform: Any) -> str | None:
 )
 def apply_erasures(context: dg.OpExecutionContext) -> None:
     """Carries out all recorded erasures; the receipt is in the step's metadata."""
-    reason = waiting(platform_of(context.resources))
+    platform = platform_of(context.resources)
+    reason = waiting(platform)
     if reason is None:
         context.log.info("nothing recorded waits")
         context.add_output_metadata({"erased": "nothing waits"})
         return
+    locks = instance_folder(platform.home) / RUNNING
+    for run in close_dead_runs(context.instance, locks, platform.registry.close_runs_of):
+        context.log.warning(f"run {run} was at work no more: its process was killed")
     at_work = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     runs = context.instance.get_runs(dg.RunsFilter(statuses=at_work))
     others = [run.run_id for run in runs if run.run_id != context.run_id]
