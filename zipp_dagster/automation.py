@@ -5,13 +5,16 @@ from typing import Any
 
 import dagster as dg
 
+from assets.sources import months_in_folder
 from zipp_dagster.operation.champions import champion_sensor, promote_model, roll_back_model
 from zipp_dagster.operation.dump_folder import dump_folder_sensor
 from zipp_dagster.operation.erasures import carry_out_erasures, erasure_schedule
 from zipp_dagster.operation.notifications import notification_sensors
 from zipp_dagster.platform.catalogue import Catalogue
 from zipp_dagster.platform.config import OperationSettings
-from zipp_dagster.platform.dagster_assets import MONTHS
+from zipp_dagster.platform.dagster_assets import MONTHS, RESOURCES, platform_of
+from zipp_dagster.platform.versions import NotMaterialised
+from zipp_dagster.reddit.dumps import DumpError
 
 FULL_PIPELINE = "full_pipeline"
 DRAWING_CHAMPIONS = ("champion_rewriter", "champion_diffusion_model")
@@ -84,15 +87,30 @@ def _monthly(job: Any, cron: str, status: dg.DefaultScheduleStatus) -> dg.Schedu
         job=job,
         cron_schedule=cron,
         default_status=status,
-        description="Re-runs the pipeline for the newest month; unchanged artifacts stay.",
+        description="Re-runs the pipeline for the newest month of the dump folder; unchanged artifacts "
+        "stay.",
+        required_resource_keys=set(RESOURCES),
     )
     def monthly_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[Any]:
-        known = sorted(context.instance.get_dynamic_partitions(MONTHS.name or ""))
+        # Partitions are never removed: also months of another source are known, and months whose
+        # dumps were deleted since.
+        known = set(context.instance.get_dynamic_partitions(MONTHS.name or ""))
         if not known:
             yield dg.SkipReason("no month of dumps is known yet")
             return
+        try:
+            here = months_in_folder(platform_of(context.resources))
+        except (NotMaterialised, DumpError) as problem:
+            yield dg.SkipReason(str(problem))
+            return
+        months = sorted(known.intersection(here))
+        if not months:
+            yield dg.SkipReason(
+                f"the dump folder holds none of the known months ({min(known)} to {max(known)})"
+            )
+            return
         day = context.scheduled_execution_time.date().isoformat()
-        yield dg.RunRequest(run_key=f"monthly-{day}", partition_key=known[-1])
+        yield dg.RunRequest(run_key=f"monthly-{day}", partition_key=months[-1])
 
     return monthly_refresh
 
