@@ -9,6 +9,7 @@ import pytest
 from zipp_dagster.platform.registry import (
     CHALLENGER,
     CHAMPION,
+    ERASURE,
     OUTSIDE,
     PREVIOUS,
     TRAINED_ON_ERASED,
@@ -231,6 +232,21 @@ def test_a_retired_model_is_flagged_and_neither_champion_nor_a_way_back(registry
     third = register("lake-3")
     registry.promote(name, third.version, who="ann", why="retrained")
     assert registry.by_alias(name, PREVIOUS) is None
+
+
+def test_an_erasure_of_the_champion_is_in_its_history_and_is_not_somebody_outside(
+    registry, register, name
+):
+    register("lake-1"), register("lake-2")
+    registry.promote(name, 1, who="ann", why="first")
+    registry.promote(name, 2, who="bob", why="better")
+    for version in registry.versions(name):
+        registry.retire(version, "receipt-1")
+        registry.retire(version, "receipt-1")  # as after a kill before the aliases were taken
+    assert registry.audit(name) is None
+    move = registry.moves(name)[-1]
+    assert (move.before, move.after, move.who) == (2, None, ERASURE)
+    assert "receipt-1" in move.why and len(registry.moves(name)) == 3
 
 
 def test_the_files_of_a_version_are_deleted_and_its_entry_stays(registry, register, name):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin")
 MOVE_TAG = "zipp.move."
 """Prefix of the tags of a registered model that tell how its champion changed, one a move."""
 OUTSIDE = "somebody outside zipp"
+ERASURE = "zipp erase"
 
 
 class RegistryError(Exception):
@@ -170,7 +172,7 @@ class Registry(TrackingStore):
         if version not in known:
             listed = ", ".join(map(str, known)) or "none"
             raise RegistryError(f"{name} has no version {version}; it has: {listed}")
-        with exclusive(self.artifact_root.parent / "promotion.lock"):
+        with self._moving():
             before = self.by_alias(name, CHAMPION)
             number = before.version if before is not None else None
             if against is not None and against != (number or 0):
@@ -184,6 +186,10 @@ class Registry(TrackingStore):
         for key, value in {"who": who, "why": why, "when": move.when}.items():
             self.client.set_model_version_tag(name, str(version), f"zipp.promoted.{key}", value)
         return self.get(name, version)
+
+    def _moving(self) -> AbstractContextManager[None]:
+        """Held while an alias and its entry in the history change, which only together agree."""
+        return exclusive(self.artifact_root.parent / "promotion.lock")
 
     def _conflict(self, name: str, version: int, against: int, now: int | None) -> str:
         moves = self.moves(name)
@@ -222,14 +228,14 @@ class Registry(TrackingStore):
 
         Somebody may move an alias in MLflow itself. That is allowed, and it is written down.
         """
-        champion, moves = self.by_alias(name, CHAMPION), self.moves(name)
-        now = champion.version if champion is not None else None
-        known = moves[-1].after if moves else None
-        if now == known:
-            return None
-        return self.record(
-            name, known, now, who=OUTSIDE, why="the alias was moved in MLflow, not by a promotion"
-        )
+        with self._moving():
+            champion, moves = self.by_alias(name, CHAMPION), self.moves(name)
+            now = champion.version if champion is not None else None
+            known = moves[-1].after if moves else None
+            if now == known:
+                return None
+            why = "the alias was moved in MLflow, not by a promotion"
+            return self.record(name, known, now, who=OUTSIDE, why=why)
 
     def rollback(self, name: str, *, who: str, why: str) -> ModelVersion:
         """Makes the previous champion the champion again."""
@@ -242,14 +248,20 @@ class Registry(TrackingStore):
         """Flags a version as trained on erased data and takes its aliases away.
 
         So it is neither champion nor the target of a rollback; the next promotion decision finds
-        no champion and judges the retrained candidate on its own.
+        no champion and judges the retrained candidate on its own. The history of the champion names
+        the receipt; after a kill in between, the same call completes it.
         """
-        self.client.set_model_version_tag(
-            version.name, str(version.version), TRAINED_ON_ERASED, receipt
-        )
-        for alias in version.aliases:
-            self.client.delete_registered_model_alias(version.name, alias)
-        return self.get(version.name, version.version)
+        name, number = version.name, version.version
+        self.client.set_model_version_tag(name, str(number), TRAINED_ON_ERASED, receipt)
+        with self._moving():
+            if CHAMPION in version.aliases:
+                why = f"{receipt}: trained on what was erased"
+                moves = self.moves(name)
+                if not moves or (moves[-1].who, moves[-1].why) != (ERASURE, why):
+                    self.record(name, number, None, who=ERASURE, why=why)
+            for alias in version.aliases:
+                self.client.delete_registered_model_alias(name, alias)
+        return self.get(name, number)
 
     def delete_files(self, version: ModelVersion) -> bool:
         """Deletes a version's files from the artifact store; the entry stays. False if none."""
