@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -64,11 +65,43 @@ def test_no_secret_has_a_default():
 def test_the_instance_file_is_what_dagster_accepts(monkeypatch, tmp_path):
     from dagster._core.instance.config import dagster_instance_config
 
-    for name in ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_PASSWORD"):
+    for name in ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_PASSWORD", "COMPUTE_LOGS"):
         monkeypatch.setenv(name, "5432")
     (tmp_path / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["storage"]["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
+
+
+def test_run_monitoring_can_ask_the_launcher_and_frees_what_dead_runs_held(tmp_path):
+    ours = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    kept = {name: ours[name] for name in ("run_launcher", "run_monitoring", "run_retries")}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(kept))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_enabled and instance.run_retries_enabled
+        assert instance.run_launcher.supports_check_run_worker_health
+        assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] > 0
+
+
+def test_lost_runs_are_marked_before_the_code_server_starts():
+    (*_, command) = COMPOSE["services"]["code"]["command"]
+    assert command.startswith("zipp bootstrap && exec dagster code-server start")
+
+
+def test_what_runs_print_is_on_a_volume_that_the_webserver_sees_too():
+    logs = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["compute_logs"]
+    assert logs["config"]["base_dir"] == {"env": "COMPUTE_LOGS"}
+    for name in ("code", "webserver", "daemon"):
+        service = COMPOSE["services"][name]
+        assert service["environment"]["COMPUTE_LOGS"].startswith("/zipp/")
+        assert "zipp:/zipp" in service["volumes"]
+
+
+def test_mlflow_knows_the_site_that_the_proxy_serves_it_under():
+    services = COMPOSE["services"]
+    assert services["mlflow"]["environment"]["MLFLOW_SITE"] == "${MLFLOW_SITE:-:8081}"
+    assert services["proxy"]["environment"]["MLFLOW_SITE"] == "${MLFLOW_SITE:-:8081}"
+    assert services["mlflow"]["command"][:2] == ["python", "/opt/dagster/mlflow_server.py"]
+    assert "deploy/mlflow_server.py /opt/dagster/" in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_the_image_installs_what_the_lock_and_the_deployment_pin():

@@ -123,6 +123,8 @@ def test_compose_and_helm_say_the_same_of_queue_pools_and_retries():
         "granularity": pools["granularity"],
         "defaultLimit": pools["default_limit"],
     }
+    freed = instance["run_monitoring"]["free_slots_after_run_end_seconds"]
+    assert daemon["runMonitoring"]["freeSlotsAfterRunEndSeconds"] == freed
     assert daemon["runRetries"]["maxRetries"] == instance["run_retries"]["max_retries"]
     assert (
         HELM["postgresql"]["postgresqlScheme"]

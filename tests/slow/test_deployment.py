@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.slow.topology import Topology, free_port, python, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+PASSWORD = "a-secret@/%:x"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def postgres() -> Iterator[int]:
     # Not below pytest's folder: as root the server runs as a user of its own, who may not enter it.
     data, port = Path(tempfile.mkdtemp(prefix="zipp-postgres-")), free_port()
     server = pgserver.get_server(data)
-    server.psql("CREATE ROLE zipp LOGIN SUPERUSER PASSWORD 'a-secret';")
+    server.psql(f"CREATE ROLE zipp LOGIN SUPERUSER PASSWORD '{PASSWORD}';")
     server.psql("CREATE DATABASE dagster OWNER zipp;")
     server.psql((DEPLOY / "create-mlflow-database.sql").read_text())
 
@@ -51,6 +53,9 @@ def postgres() -> Iterator[int]:
 
 
 def start_code(topology: Topology) -> None:
+    """As the command of compose's service `code`."""
+    command = [*python("zipp_dagster.cli"), "bootstrap"]
+    subprocess.run(command, env=topology.environment, check=True)
     topology.start("code", *python("dagster"), "code-server", "start", "-h", "127.0.0.1", "-p",
                str(topology.ports["code"]), "-m", "zipp_dagster.definitions")  # fmt: skip
 
@@ -70,7 +75,8 @@ def topology(
         "ZIPP_HOME": str(folder / "home"),
         "POSTGRES_HOST": "127.0.0.1",
         "POSTGRES_PORT": str(postgres),
-        "POSTGRES_PASSWORD": "a-secret",
+        "POSTGRES_PASSWORD": PASSWORD,
+        "COMPUTE_LOGS": str(folder / "logs"),
         "ZIPP_OPERATION__WATCH": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # as in compose: nothing here uses it
         "ZIPP_OPERATION__MONTHLY_CRON": "* * * * *",
@@ -83,15 +89,13 @@ def topology(
     workspace = workspace.replace("host: code", "host: 127.0.0.1")
     workspace = workspace.replace("port: 4000", f"port: {running.ports['code']}")
     (instance / "workspace.yaml").write_text(workspace)
-    running.start("mlflow", *python("mlflow"), "server", "--host", "127.0.0.1", "--port",
-                  str(running.ports["mlflow"]), "--workers", "1", "--backend-store-uri",
-                  f"postgresql+psycopg2://zipp:a-secret@127.0.0.1:{postgres}/mlflow",
+    running.start("mlflow", sys.executable, str(DEPLOY / "mlflow_server.py"), "--host", "127.0.0.1",
+                  "--port", str(running.ports["mlflow"]), "--workers", "1",
                   "--artifacts-destination", str(folder / "home" / "mlflow" / "artifacts"))  # fmt: skip
     until(
         "MLflow answers",
         lambda: requests.get(environment["ZIPP_MLFLOW__TRACKING_URI"] + "/health", timeout=5).ok,
     )
-    subprocess.run([*python("zipp_dagster.cli"), "bootstrap"], env=environment, check=True)
     start_code(running)
     space = ["-w", str(instance / "workspace.yaml")]
     running.start("webserver", *python("dagster_webserver"), "-h", "127.0.0.1", "-p",
@@ -136,6 +140,28 @@ def test_a_killed_code_server_comes_back_and_runs_can_be_launched_again(topology
         return topology.location() == "LOADED" and topology.materialise("erasures") == "SUCCESS"
 
     until("a run after the code server was killed", launched, 240)
+
+
+def test_a_run_that_died_with_the_code_server_is_closed_and_started_once_more(topology):
+    run = topology.launch("full_pipeline", [{"path": ["sample_world"]}])
+    until("the run is at work", lambda: topology.status(run) == "STARTED")
+    topology.kill("code")
+    start_code(topology)
+    assert topology.ended(run, 300)["status"] == "FAILURE"
+    retries = """query ($id: String!) { runsOrError(filter: {tags: [
+      {key: "dagster/parent_run_id", value: $id}]}) { ... on Runs { results { runId } } } }"""
+
+    def retry() -> Any:
+        return topology.ask(retries, id=run)["runsOrError"]["results"]
+
+    (again,) = until("the run is started once more", retry)
+    assert topology.ended(again["runId"])["status"] == "SUCCESS"
+
+
+def test_what_a_step_prints_is_where_the_webserver_finds_it(topology):
+    assert topology.materialise("erasures") == "SUCCESS"
+    assert list((topology.folder / "logs").rglob("*.err"))
+    assert not list((topology.folder / "instance" / "storage").rglob("*.err"))
 
 
 def test_no_secret_is_in_the_logs_of_any_process(topology):

@@ -115,13 +115,17 @@ class Topology:
         assert result["__typename"] == "LaunchRunSuccess", result
         return str(result["run"]["runId"])
 
+    def status(self, run: str) -> str:
+        """The state of a run."""
+        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+        return str(self.ask(query, id=run)["runOrError"]["status"])
+
     def ended(self, run: str, seconds: float = 180) -> dict[str, Any]:
         """Waits for the end of a run; what the page knows of it."""
-        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
         def found() -> dict[str, Any] | None:
-            now = self.ask(query, id=run)["runOrError"]
-            return now if now["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+            now = self.status(run)
+            return {"status": now} if now in ("SUCCESS", "FAILURE", "CANCELED") else None
 
         return dict(until(f"the end of run {run}", found, seconds))
 
