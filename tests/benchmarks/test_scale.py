@@ -172,7 +172,18 @@ def test_the_paper_costs_what_its_lines_say():
     # A gigabyte of JSON in 36 CPU seconds, 21 terabytes of it.
     assert hours["ingest"] == pytest.approx(36 * 21_000 / cores / 3600)
     assert hours["training, full"] == pytest.approx(3 * 22e6 * 20 / 30_000 / 50 / 3600)
+    # The paper's 40,000 images are those of all methods.
+    assert hours["images"] == pytest.approx(40_000 * 4 / 3600)
+    read, wrote = 21_000 * 4_700 + 250_000 * 2_000, 21_000 * 600 + 250_000 * 80
+    assert hours["language models"] == pytest.approx((read / 8_000 + wrote / 1_500) / 3600)
+    assumed = [hours[name] for name in ("training, full", "images", "language models")]
+    assert model.hours(1, assumed=True) == pytest.approx(sum(assumed))
+    parts = model.hours(1, assumed=True) + model.hours(1, assumed=False)
+    assert parts == pytest.approx(model.hours(1))
     assert model.hours(8) < model.hours(1) and model.hours(64) > model.hours(1) / 64
+    table = model.markdown()
+    assert "| ingest | by months |" in table and "40,000 of all methods together" in table
+    assert " 0.00 |" not in table and "| < 0.01 |" in table
 
 
 def test_more_machines_wait_for_the_largest_month_and_for_what_is_serial():
