@@ -195,7 +195,9 @@ def _gpu_lines(
         targets = cost["output_target_edges"] / cost["output_users_read"] * PAPER_USERS * a.epochs
         seconds = targets / cost["output_target_edges_per_cpu_s"] / a.gpu_speedup
         lines.append(
-            Line("training, full", seconds / 3600, "training", "CPU rate measured, GPU assumed", True)
+            Line(
+                "training, full", seconds / 3600, "training", "CPU rate measured, GPU assumed", True
+            )
         )
     images = a.images * a.image_seconds / 3600
     lines.append(Line("images", images, "fans out", "assumed", True))

@@ -1,6 +1,6 @@
 """Settings: one TOML file a profile, every key overridable by environment.
 
-`ZIPP_PROFILE` names a packaged profile (sample, paper) or a TOML file. `ZIPP_ENCODER__HIDDEN=128`
+`ZIPP_PROFILE` names a packaged profile (sample, paper, cluster) or a TOML file. `ZIPP_ENCODER__HIDDEN=128`
 overrides `hidden` of section `[encoder]`. This is the only module that knows profiles.
 """
 
@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     )
 
     profile: str = Field(
-        "sample", description="Name of a packaged profile, or path of a TOML file."
+        "sample",
+        description="A packaged profile (sample, paper, cluster), or the path of a TOML file.",
     )
     home: Path = Field(
         Path(".zipp"), description="Folder of the lake, Dagster, MLflow and reports."

@@ -11,8 +11,10 @@ from tests.zipbench.test_demographics import write_wpp
 from tests.zipbench.worlds import scores_table
 from zipp_dagster.persona.personas import PERSONAS_SCHEMA
 from zipp_dagster.persona.schema import Persona
+from zipp_dagster.settings import load_settings
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.demographics import demographic_scores
+from zipp_dagster.zipbench.population import un_wpp_2024
 
 
 class Files:
@@ -59,3 +61,11 @@ def test_ages_join_with_the_official_file_and_scores_move_towards_the_world(pers
     row = demographic_scores(scores, groups, by_gender, settings).to_pylist()[0]
     assert row["raw"] == pytest.approx(0.35)
     assert row["raked"] == pytest.approx(0.2 + 0.6 * 4_076_211 / 8_196_980, abs=1e-3)
+
+
+@pytest.mark.parametrize("profile", ["paper", "cluster"])
+def test_profiles_for_real_people_rake_by_what_has_an_official_source(profile, monkeypatch):
+    monkeypatch.delenv("ZIPP_ZIPBENCH__RAKING_DIMENSIONS", raising=False)
+    asked = load_settings(profile).zipbench.raking_dimensions
+    # Ages come from the United Nations' file, which the user brings.
+    assert set(asked) == {"age_band", *un_wpp_2024()}

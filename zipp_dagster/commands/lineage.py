@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def lineage() -> None:
-    """What an asset was made from, whether all files are intact, why two versions differ.
+    """What an asset was made from, what is stale, whether files are intact, why versions differ.
 
     Reads the lake's manifests only: works with the Dagster database deleted.
     """

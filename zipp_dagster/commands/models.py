@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """Registered models: list them, promote one to champion, roll back."""
+    """Registered models: list them, promote one to champion, roll back, read the history."""
 
 
 @models.command("list")
@@ -137,8 +137,20 @@ def encoder() -> None:
 
 
 @encoder.command()
-@click.option("--train", "train_file", type=click.Path(path_type=Path), required=True)
-@click.option("--test", "test_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--train",
+    "train_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="CSV with a header: user, item and, if you like, count. What the encoders learn from.",
+)
+@click.option(
+    "--test",
+    "test_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="CSV of the same form: its links that --train does not have are ranked.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def evaluate(train_file: Path, test_file: Path, as_json: bool) -> None:
     """Fit encoders on a user,item,count CSV and score the new links of another one."""

@@ -164,11 +164,11 @@ def _store() -> PersonaStore:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A filled form as JSON: age, gender, country, language, profession, hobbies (a list).",
 )
-@click.option("--age", type=click.IntRange(18, 110), help="Of the form.")
-@click.option("--gender", help="Of the form.")
-@click.option("--country", help="Of the form.")
-@click.option("--profession", help="Of the form.")
-@click.option("--hobby", "hobbies", multiple=True, help="Of the form; may be repeated.")
+@click.option("--age", type=click.IntRange(18, 110), help="Age in years, for a form.")
+@click.option("--gender", help="Gender, for a form.")
+@click.option("--country", help="Country, for a form.")
+@click.option("--profession", help="Profession, for a form.")
+@click.option("--hobby", "hobbies", multiple=True, help="A hobby, for a form; may be repeated.")
 @click.option(
     "--shots",
     default=0,
