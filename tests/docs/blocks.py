@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 GUIDES = (
     "README.md",
     "BENCHMARK.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").glob("*.md")),
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
