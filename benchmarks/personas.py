@@ -1,4 +1,4 @@
-"""Evidence and lexical personas at two sizes: users a second, memory, and what 23 M users would take.
+"""Evidence and lexical personas at two sizes: users a second, memory, and what 22 M users would take.
 
     python benchmarks/personas.py [--users N N] [--personas N] [--json]
 
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from sample_home import machine
 from sentences import sentences
 
-PAPER_USERS = 23_000_000
+PAPER_USERS = 22_000_000
 COMMENTS, COMMUNITIES, MONTHS = 30, 2_000, 3
 
 
