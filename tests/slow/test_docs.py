@@ -17,9 +17,9 @@ from zipp_dagster.sampleworld.world import generate_world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
-ORDER = ("docs/first-hour.md", "README.md", "docs/concepts.md", "docs/lineage.md", "docs/your-models.md",
-         "docs/operate.md", "docs/personas.md", "docs/encoder.md", "docs/studio.md", "docs/your-dumps.md",
-         "docs/erasure.md")  # fmt: skip
+ORDER = ("docs/first-hour.md", "README.md", "docs/concepts.md", "docs/troubleshooting.md", "docs/lineage.md",
+         "docs/your-models.md", "docs/operate.md", "docs/personas.md", "docs/encoder.md", "docs/studio.md",
+         "docs/your-dumps.md", "docs/erasure.md")  # fmt: skip
 PYTHON = ("docs/lineage.md", "docs/personas.md")
 SMALL = {
     "ZIPP_SAMPLEWORLD__PEOPLE": "200",
