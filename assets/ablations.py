@@ -98,7 +98,13 @@ def downstream_ablation(
         write_variants,
     )
     from zipp_dagster.zipbench.methods.base import PromptContext
-    from zipp_dagster.zipbench.metrics import score_cases
+    from zipp_dagster.zipbench.metrics import (
+        SCORED,
+        drawn_images,
+        embed_images,
+        embed_references,
+        score_cases,
+    )
 
     people = read_personas(inputs["personas"].files())
     cases = ablation_people(inputs["benchmark_prompts"].table(), people, ablation.users)
@@ -111,7 +117,7 @@ def downstream_ablation(
     context = PromptContext(
         cases,
         people,
-        inputs["image_posts"].table().select(HISTORY_COLUMNS),
+        inputs["image_posts"].table(HISTORY_COLUMNS),
         models[0],
         persona,
         count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
@@ -137,12 +143,17 @@ def downstream_ablation(
     for number, (model, revision) in enumerate(generators):
         loaded = load_pipeline(model, revision, imaging)
         drawn += _draw(written.to_draw(number), loaded, imaging, out, number, earlier, progress)
+    references = reference_images(inputs, cases, out.scratch)
     scores = score_cases(
         cases,
-        parquet.read_table(drawn),
-        reference_images(inputs),
+        parquet.read_table(drawn, columns=SCORED),
+        references,
         encoder.embed_images,
         encoder=f"{encoder.name}@{encoder.version[:8]}",
+        embeddings=(
+            embed_images(drawn_images(drawn), encoder.embed_images),
+            embed_references(cases, references, encoder.embed_images),
+        ),
     )
 
     def shown(variant: Variant) -> str:

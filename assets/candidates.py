@@ -147,12 +147,13 @@ def _scores(
     cases, _ = development_cases(
         inputs["benchmark_holdout"].files(), inputs["personas"].files(), settings.seed, out.scratch
     )
-    references = posted_pictures(inputs, cases)
+    references = posted_pictures(inputs, cases, out.scratch)
     draw = draw_for(cases)
     theirs = draw(champion.directory, "champion") if references else {}
-    ours, invalid = {}, []
+    ours: Mapping[str, bytes] = {}
+    invalid: list[str] = []
     try:
-        ours = dict(draw(candidate.directory, "candidate")) if references else {}
+        ours = draw(candidate.directory, "candidate") if references else {}
     except Exception as error:
         if is_transient(error) or disk_is_full(error):
             raise
@@ -170,18 +171,17 @@ def _scores(
     return result.comparison("primary"), (*invalid, *(() if invalid else result.invalid))
 
 
-def posted_pictures(inputs: Inputs, cases: pa.Table) -> dict[str, bytes]:
-    """SHA-256 → picture, for the cases' reference pictures; empty where there is no media."""
-    import pyarrow.dataset as dataset
+def posted_pictures(inputs: Inputs, cases: pa.Table, scratch: Path) -> Mapping[str, bytes]:
+    """SHA-256 → picture, for the cases' reference pictures; empty where there is no media.
+
+    They lie in a file below `scratch`, not in memory.
+    """
+    from zipp_dagster.imaging.stored_images import StoredImages
 
     if not inputs.available("media"):
         return {}
-    wanted = [sha for sha in cases["reference_sha256"].to_pylist() if sha]
-    files = [str(path) for path in inputs["media"].files()]
-    found = dataset.dataset(files).to_table(
-        columns=["sha256", "image"], filter=dataset.field("sha256").isin(wanted)
-    )
-    return dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+    wanted = {sha for sha in cases["reference_sha256"].to_pylist() if sha}
+    return StoredImages(inputs["media"].files(), ["sha256"], wanted).spooled(scratch)
 
 
 def _benchmark_users(inputs: Inputs) -> set[int]:
@@ -193,14 +193,13 @@ def _benchmark_users(inputs: Inputs) -> set[int]:
 
 def drawn_prompts(
     generator: Path, prompts: Mapping[str, str], settings: ImagingSettings, scratch: Path
-) -> dict[str, bytes]:
+) -> Mapping[str, bytes]:
     """case_id → PNG, drawn by a kept generator with the benchmark's own seeds and sampler."""
-    import pyarrow.parquet as parquet
-
     from zipp_dagster.imaging.generation import generate
     from zipp_dagster.imaging.image_files import ImageRequest
     from zipp_dagster.imaging.pipelines import load_pipeline
     from zipp_dagster.imaging.seeds import case_seed
+    from zipp_dagster.imaging.stored_images import StoredImages
     from zipp_dagster.imaging.stored_models import stored_model
 
     stored = stored_model(generator)
@@ -212,8 +211,7 @@ def drawn_prompts(
         return {}
     loaded = load_pipeline(stored.model, stored.revision, settings)
     report = generate(requests, loaded, settings, scratch / "drawn", scratch / "batches")
-    table = parquet.read_table(report.files, columns=["case_id", "image"])
-    return dict(zip(table["case_id"].to_pylist(), table["image"].to_pylist(), strict=True))
+    return StoredImages(report.files, ["case_id"])
 
 
 @artifact(

@@ -333,7 +333,8 @@ def simulated_votes(
 
     from zipp_dagster.imaging.encoders import load_factor_classifier
     from zipp_dagster.imaging.stored_models import stored_model
-    from zipp_dagster.studio.simulated import comparable_pairs, recovered, simulate_study
+    from zipp_dagster.studio.simulated import DRAWN, comparable_pairs, recovered, simulate_study
+    from zipp_dagster.zipbench.metrics import drawn_images
 
     truth = _truth(inputs)
     classifier = load_factor_classifier(stored_model(inputs["factor_classifier"].directory).model)
@@ -344,9 +345,11 @@ def simulated_votes(
         post = posts[case_id]
         return truth.taste(post["author"], post["context"])
 
+    drawn = inputs["generated_images"]
     people = comparable_pairs(
         inputs["benchmark_prompts"].rows(),
-        inputs["generated_images"].rows(),
+        drawn.table(DRAWN).to_pylist(),
+        drawn_images(drawn.files()),
         liked,
         classifier.predict,
     )

@@ -120,7 +120,7 @@ def rewritten_prompts(
     context = PromptContext(
         inputs["benchmark_prompts"].table(),
         read_personas(inputs["personas"].files()),
-        inputs["image_posts"].table().select(HISTORY_COLUMNS),
+        inputs["image_posts"].table(HISTORY_COLUMNS),
         load_language_model(settings.language_model, platform.home),
         settings,
         count_tokens=token_counter(inputs["champion_diffusion_model"].directory),
@@ -143,18 +143,19 @@ def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     import pyarrow.parquet as parquet
 
     from zipp_dagster.imaging.checks import find_faults
+    from zipp_dagster.imaging.stored_images import row_groups
     from zipp_dagster.zipbench.methods.drawing import with_image_step
 
-    drawn = parquet.read_table(draft.files(), columns=["method", "request_key", "image"])
+    drawn = parquet.read_table(draft.files(), columns=["method", "request_key"])
     special = with_image_step(drawn["method"].to_pylist())
     # Where there is nothing to learn of a person, such a method draws what the generator draws.
-    keys = [
-        "" if row["method"] in special else row["request_key"]
-        for row in drawn.select(["method", "request_key"]).to_pylist()
-    ]
-    faults = find_faults(drawn["image"].to_pylist(), keys)
+    keys = ["" if row["method"] in special else row["request_key"] for row in drawn.to_pylist()]
+    pictures = (
+        value.as_py() for part in row_groups(draft.files(), ["image"]) for value in part["image"]
+    )
+    faults = find_faults(pictures, keys)
     left_out = json.loads(draft.path(LEFT_OUT).read_text())
-    methods = inputs["rewritten_prompts"].table()["method"].to_pylist()
+    methods = inputs["rewritten_prompts"].table(["method"])["method"].to_pylist()
     wanted = sum(method not in left_out for method in methods)
     return CheckOutcome(
         drawn.num_rows == wanted
@@ -286,7 +287,7 @@ def _histories(inputs: Inputs, people: set[int]) -> tuple[dict[int, list[PastPic
 
     if not people or not inputs.available("media"):
         return {}, []
-    posts = inputs["image_posts"].table().select(HISTORY_COLUMNS)
+    posts = inputs["image_posts"].table(HISTORY_COLUMNS)
     mine = pc.is_in(posts["user_id"], pa.array(sorted(people), pa.uint64()))
     rows = posts.filter(mine).sort_by([("created_at", "descending"), ("post_id", "descending")])
     wanted = sorted({sha for sha in rows["sha256"].to_pylist() if sha is not None})
@@ -320,13 +321,13 @@ def _earlier_images(platform: Platform, out: Draft) -> list[Path]:
 
 def _cases_side_by_side(files: list[Path]) -> list[bytes]:
     """The images of the first cases, one row a case and one column a method."""
-    import pyarrow.parquet as parquet
+    from zipp_dagster.imaging.stored_images import first_rows
 
     by_case: dict[str, list[bytes]] = {}
     for path in files:
         if path.name.endswith("-00000.parquet"):
-            table = parquet.read_table(path, columns=["case_id", "image"]).slice(0, THUMBNAIL_CASES)
-            for row in table.to_pylist():
+            first = first_rows(path, THUMBNAIL_CASES, ["case_id", "image"])
+            for row in first.to_pylist():
                 by_case.setdefault(row["case_id"], []).append(row["image"])
     most = max((len(images) for images in by_case.values()), default=0)
     return [image for images in by_case.values() if len(images) == most for image in images]

@@ -41,19 +41,19 @@ def judge_preferences(
     from zipp_dagster.zipbench.judges.base import judge_methods
     from zipp_dagster.zipbench.judges.loading import load_judge
     from zipp_dagster.zipbench.leaderboard import comparisons
-    from zipp_dagster.zipbench.metrics import TableImages, generated_names
+    from zipp_dagster.zipbench.metrics import drawn_images
     from zipp_dagster.zipbench.registry import method_order
 
     if judge.kind is None:
         raise Skip("no judge is configured: set judge.kind (pickscore, hpsv2, imagereward or vlm)")
-    generated = inputs["generated_images"].table()
-    images = TableImages(generated_names(generated), generated["image"])
+    drawn = inputs["generated_images"]
+    images = drawn_images(drawn.files())
     prose = {row["user_id"]: row["summary"] for row in inputs["personas"].rows()}
     cases = {
         row["case_id"]: (row["user_id"], row["base_prompt"], prose.get(row["user_id"], ""))
         for row in inputs["benchmark_prompts"].rows()
     }
-    methods = sorted(set(generated["method"].to_pylist()), key=method_order)
+    methods = sorted(set(drawn.table(["method"])["method"].to_pylist()), key=method_order)
     table = judge_methods(
         load_judge(judge), images, cases, comparisons(methods), settings.confidence
     )

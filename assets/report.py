@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,11 +29,12 @@ DECISIONS = ("promotion_decision", "diffusion_decision", "rewriter_decision")
 
 
 def report_data(
-    inputs: Inputs, platform: Platform, settings: ZipbenchSettings, references: dict[str, bytes]
+    inputs: Inputs, platform: Platform, settings: ZipbenchSettings, references: Mapping[str, bytes]
 ) -> Any:
     """The report's data; a part whose asset was skipped is named with its reason."""
     from zipp_dagster.zipbench.gallery import build_gallery
     from zipp_dagster.zipbench.leaks import find_leaks
+    from zipp_dagster.zipbench.metrics import drawn_images
     from zipp_dagster.zipbench.report import ReportData
 
     tables: dict[str, Any] = {}
@@ -54,7 +56,8 @@ def report_data(
     prose = dict(zip(personas["user_id"].to_pylist(), personas["summary"].to_pylist(), strict=True))
     shown = (
         inputs["benchmark_prompts"].table(),
-        inputs["generated_images"].table(),
+        inputs["generated_images"].table(["case_id", "method", "prompt"]),
+        drawn_images(inputs["generated_images"].files()),
         references,
         prose,
         inputs["benchmark_scores"].table(),
@@ -147,8 +150,8 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     facts = {
         "benchmark users": f"{len(set(prompts['user_id'].to_pylist())):,}",
         "cases": f"{prompts.num_rows:,}",
-        "images": f"{inputs['generated_images'].table().num_rows:,}",
-        "personas": f"{inputs['personas'].table().num_rows:,}",
+        "images": f"{inputs['generated_images'].count():,}",
+        "personas": f"{inputs['personas'].count():,}",
         "months": ", ".join(v.partition or "" for v in inputs["media"].versions),
     }
     if inputs.available("persona_quality"):
@@ -307,9 +310,9 @@ def zipbench_report(
     """
     from zipp_dagster.zipbench.report import write_report
 
-    page = write_report(
-        report_data(inputs, platform, settings, reference_images(inputs)), out.directory, settings
-    )
+    references = reference_images(inputs, inputs["benchmark_prompts"].table())
+    data = report_data(inputs, platform, settings, references)
+    page = write_report(data, out.directory, settings)
     return Summary(metadata={"page": (platform.reports / "zipbench" / page.name).as_uri()})
 
 

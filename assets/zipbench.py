@@ -6,12 +6,17 @@ Ablations are in `ablations`, votes in `studies`, the promotion decision in `pro
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.lake import Draft
 from zipp_dagster.progress import Progress
 from zipp_dagster.zipbench.config import ZipbenchSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OWNER = "team:zipbench"
 
@@ -36,18 +41,20 @@ CHECKS_OF_TABLES = {"image_posts": (nothing_held_out,)}
 """Checks of SQL models that need more than a contract."""
 
 
-def reference_images(inputs: Inputs) -> dict[str, bytes]:
-    """SHA-256 → picture, for the cases' reference images; empty where there is no media."""
+def reference_images(
+    inputs: Inputs, cases: pa.Table, spool: Path | None = None
+) -> Mapping[str, bytes]:
+    """SHA-256 → picture, for the cases' reference images; empty where there is no media.
+
+    They are read as they are asked for; who asks for all of them names a folder to `spool` them in.
+    """
     if not inputs.available("media"):
         return {}
-    import pyarrow.dataset as dataset
+    from zipp_dagster.imaging.stored_images import StoredImages
 
-    wanted = [s for s in inputs["benchmark_prompts"].table()["reference_sha256"].to_pylist() if s]
-    files = [str(path) for path in inputs["media"].files()]
-    found = dataset.dataset(files).to_table(
-        columns=["sha256", "image"], filter=dataset.field("sha256").isin(wanted)
-    )
-    return dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+    wanted = {sha for sha in cases["reference_sha256"].to_pylist() if sha}
+    found = StoredImages(inputs["media"].files(), ["sha256"], wanted)
+    return found if spool is None else found.spooled(spool)
 
 
 @check("leaks_flagged")
@@ -95,7 +102,7 @@ def all_cases_scored(draft: Draft, inputs: Inputs) -> CheckOutcome:
     import pyarrow.parquet as parquet
 
     rows = parquet.read_table(draft.files())
-    images = inputs["generated_images"].table().num_rows
+    images = inputs["generated_images"].count()
     with_picture = {
         row["case_id"]
         for row in inputs["benchmark_prompts"].rows()
@@ -137,7 +144,9 @@ def benchmark_scores(
     from zipp_dagster.imaging.encoders import load_evaluation_encoder
     from zipp_dagster.imaging.stored_models import stored_model
     from zipp_dagster.zipbench.metrics import (
-        embed_generated,
+        SCORED,
+        drawn_images,
+        embed_images,
         embed_references,
         save_embeddings,
         score_cases,
@@ -145,14 +154,14 @@ def benchmark_scores(
 
     stored = stored_model(inputs["evaluation_encoder"].directory)
     encoder = load_evaluation_encoder(stored.model, stored.revision)
-    cases, generated = inputs["benchmark_prompts"].table(), inputs["generated_images"].table()
-    references = reference_images(inputs)
-    made = embed_generated(generated, encoder.embed_images, progress)
+    cases, generated = inputs["benchmark_prompts"].table(), inputs["generated_images"]
+    references = reference_images(inputs, cases, out.scratch)
+    made = embed_images(drawn_images(generated.files()), encoder.embed_images, progress)
     posted = embed_references(cases, references, encoder.embed_images)
     flags = inputs["benchmark_cases"].table().select(["case_id", "leaks"]).to_pylist()
     scores = score_cases(
         cases,
-        generated,
+        generated.table(SCORED),
         references,
         encoder.embed_images,
         getattr(encoder, "embed_texts", None),  # only a CLIP-class encoder reads texts
@@ -289,7 +298,7 @@ def pluralism_scores(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> 
     scores = inputs["benchmark_scores"]
     table = pluralism_scores(
         inputs["benchmark_prompts"].table(),
-        inputs["generated_images"].table().select(["case_id", "method"]),
+        inputs["generated_images"].table(["case_id", "method"]),
         load_embeddings(scores.path("embeddings-generated.parquet")),
         load_embeddings(scores.path("embeddings-reference.parquet")),
         settings,

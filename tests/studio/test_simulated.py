@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from tests.studio.conftest import png
 from zipp_dagster.studio.config import RaterSettings
+from zipp_dagster.studio.pictures import without_metadata
 from zipp_dagster.studio.records import Picture
 from zipp_dagster.studio.simulated import (
     RatedPair,
@@ -18,6 +21,10 @@ from zipp_dagster.zipbench.config import ZipbenchSettings
 OWN = ("zipp_0shot", "mismatched")
 
 
+def shown(i, j):
+    return Picture(png(i, j), {"method": OWN[0]}), Picture(png(i, j, "b"), {"method": OWN[1]})
+
+
 def people(count, utilities, seed=0):
     """Raters with four pairs each; `utilities(rng)` gives what both sides are worth."""
     rng = np.random.default_rng(seed)
@@ -27,10 +34,7 @@ def people(count, utilities, seed=0):
                 "a cat",
                 1,
                 OWN,
-                (
-                    Picture(png(i, j), {"method": OWN[0]}),
-                    Picture(png(i, j, "b"), {"method": OWN[1]}),
-                ),
+                partial(shown, i, j),
                 utilities(rng),
             )
             for j in range(4)
@@ -84,9 +88,9 @@ def test_a_picture_is_worth_the_probability_of_what_its_owner_likes():
 
     methods = ("zipp_0shot", "no_persona", "mismatched")
     images = [
-        {"case_id": "c", "method": m, "prompt": m, "seed": 4, "request_key": m, "image": png(m)}
-        for m in methods
+        {"case_id": "c", "method": m, "prompt": m, "seed": 4, "request_key": m} for m in methods
     ]
+    pictures = {f"c/{m}": png(m) for m in methods}
     liked = {factor: list(FACTOR_VALUES[factor])[1] for factor in ("palette", "medium", "mood")}
     seen = {
         factor: np.array(
@@ -96,16 +100,22 @@ def test_a_picture_is_worth_the_probability_of_what_its_owner_likes():
         for factor in liked
     }
     case = {"case_id": "c", "user_id": 10, "base_prompt": "a cat"}
-    found = comparable_pairs([case], images, lambda _: liked, lambda _: seen)
+    found = comparable_pairs([case], images, pictures, lambda _: liked, lambda _: seen)
     (pairs,) = found.values()
     assert list(found) == ["000000000000000a"]
     assert [pair.utilities for pair in pairs] == [(pytest.approx(0.9), pytest.approx(0.2))] * 2
+    first, second = pairs[0].pictures()
+    assert (first.audit["method"], second.audit["method"]) == ("zipp_0shot", "no_persona")
+    assert first.png == without_metadata(pictures["c/zipp_0shot"])
 
 
 def test_a_pair_with_one_prompt_on_both_sides_is_not_shown():
-    image = {"case_id": "c", "prompt": "same", "seed": 4, "request_key": "k", "image": png(1)}
+    image = {"case_id": "c", "prompt": "same", "seed": 4, "request_key": "k"}
     images = [image | {"method": m} for m in ("zipp_0shot", "no_persona")]
+    pictures = {f"c/{row['method']}": png(1) for row in images}
     probabilities = {f: np.ones((2, 9)) for f in ("palette", "medium", "mood")}
     liked = {"palette": "autumn", "medium": "oil", "mood": "night"}
     case = {"case_id": "c", "user_id": 10, "base_prompt": "a cat"}
-    assert comparable_pairs([case], images, lambda _: liked, lambda _: probabilities) == {}
+    assert (
+        comparable_pairs([case], images, pictures, lambda _: liked, lambda _: probabilities) == {}
+    )

@@ -16,12 +16,17 @@ from zipp_dagster.zipbench.downstream import SCHEMA as DOWNSTREAM_SCHEMA
 from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
 from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
+from zipp_dagster.zipbench.metrics import TableImages, generated_names
 from zipp_dagster.zipbench.preferences import SCHEMA as PREFERENCES_SCHEMA
 from zipp_dagster.zipbench.report import Curve, GridRow, LineageRow, ReportData, write_report
 
 SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
 METHODS = ("no_persona", "zipp_0shot", "mismatched")
 PERSONA = "I collect <b>tin</b> robots."
+
+
+def pictures_of(made):
+    return TableImages(generated_names(made), made["image"])
 
 
 def world(clip_i: bool = True):
@@ -37,7 +42,9 @@ def world(clip_i: bool = True):
         ]
     )
     references = {f"sha{u}": png((10, 20, 200)) for u in users} if clip_i else {}
-    gallery = build_gallery(cases, made, references, dict.fromkeys(users, PERSONA), scores, 3)
+    gallery = build_gallery(
+        cases, made, pictures_of(made), references, dict.fromkeys(users, PERSONA), scores, 3
+    )
     return scores, gallery
 
 
@@ -177,9 +184,9 @@ def test_failures_are_the_largest_losses_the_worst_first():
             for m in ("no_persona", "zipp_0shot")
         ]
     )
-    found = build_gallery(cases, made, {}, {}, scores, 2, failures=True)
+    found = build_gallery(cases, made, pictures_of(made), {}, {}, scores, 2, failures=True)
     assert [case.case_id for case in found] == ["c1", "c3"]
-    everything = build_gallery(cases, made, {}, {}, scores, 9, failures=True)
+    everything = build_gallery(cases, made, pictures_of(made), {}, {}, scores, 9, failures=True)
     assert [case.case_id for case in everything] == ["c1", "c3", "c2"]
 
 

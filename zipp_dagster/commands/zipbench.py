@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from zipp_dagster.platform.catalogue import Platform
     from zipp_dagster.platform.lake import Lake
 
 
@@ -105,7 +107,7 @@ def export(out: Path, as_json: bool) -> None:
         prompts=_table(lake, "rewritten_prompts"),
         scores=_table(lake, "benchmark_scores"),
         images=versions["generated_images"].files(),
-        references=_references(lake, wanted),
+        references=_references(platform, wanted),
         facts={
             "profile": platform.settings.profile,
             **{name: f"version {version.id}" for name, version in versions.items()},
@@ -131,18 +133,14 @@ def _table(lake: Lake, asset: str) -> Any:
     return parquet.read_table(lake.current(asset).files())
 
 
-def _references(lake: Lake, wanted: set[str]) -> dict[str, bytes]:
-    """SHA-256 → picture, of all months that have media."""
-    import pyarrow.dataset as dataset
+def _references(platform: Platform, wanted: set[str]) -> Mapping[str, bytes]:
+    """SHA-256 → picture, of all months that have media; they lie in a nameless file, not in memory."""
+    from zipp_dagster.imaging.stored_images import StoredImages
 
+    lake = platform.lake
     files = [
-        str(path)
+        path
         for partition in lake.partitions("media")
         for path in lake.current("media", partition).files()
     ]
-    if not files:
-        return {}
-    found = dataset.dataset(files).to_table(
-        columns=["sha256", "image"], filter=dataset.field("sha256").isin(sorted(wanted))
-    )
-    return dict(zip(found["sha256"].to_pylist(), found["image"].to_pylist(), strict=True))
+    return StoredImages(files, ["sha256"], wanted).spooled(platform.home) if files else {}

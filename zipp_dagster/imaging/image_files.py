@@ -1,6 +1,7 @@
 """Images as files: PNG bytes with provenance, batches of a running job, Parquet shards of a result.
 
-Shards hold one method each (never one user): `part-METHOD-NNNNN.parquet`. No model is loaded here.
+Shards hold one method each (never one user): `part-METHOD-NNNNN.parquet`, in row groups of so many bytes,
+so that a reader holds some pictures and not a shard. No model is loaded here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from zipp_dagster.imaging.stored_images import StoredImages
+
 TABLE = pa.schema(
     [
         pa.field("case_id", pa.string(), nullable=False),
@@ -29,6 +32,11 @@ TABLE = pa.schema(
     ]
 )
 _SCRATCH = pa.schema([pa.field("request_key", pa.string()), pa.field("image", pa.binary())])
+ROW_GROUP_BYTES = 32 << 20
+"""Pictures of a row group together, at least: 512 small ones are one group, of 1,024 pixels 23."""
+_TEXTS = ["case_id", "method", "prompt", "request_key"]
+_SLICE = 16
+"""Rows of a shard that are fetched at once."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,30 @@ def _write_shard(
     places: Mapping[str, Path],
     cut: Mapping[str, bool],
 ) -> None:
-    images: dict[str, bytes] = {}
     wanted = set(keys)
-    for file in sorted({places[key] for key in wanted}):
-        table = pq.read_table(file, columns=["request_key", "image"])
-        pairs = zip(table["request_key"].to_pylist(), table["image"].to_pylist(), strict=True)
-        images.update((key, image) for key, image in pairs if key in wanted)
-    columns = {
-        "case_id": [r.case_id for r in requests],
-        "method": [r.method for r in requests],
-        "prompt": [r.prompt for r in requests],
-        "seed": [r.seed for r in requests],
-        "request_key": list(keys),
-        "truncated": [cut[r.prompt] for r in requests],
-        "image": [images[key] for key in keys],
-    }
-    pq.write_table(pa.table(columns, schema=TABLE), path, compression="zstd")
+    stored = StoredImages(sorted({places[key] for key in wanted}), ["request_key"], wanted)
+    with pq.ParquetWriter(path, TABLE, compression="zstd", use_dictionary=_TEXTS) as writer:
+        rows: list[dict[str, object]] = []
+        waiting = 0
+        for start in range(0, len(requests), _SLICE):
+            some = keys[start : start + _SLICE]
+            for request, key, image in zip(
+                requests[start : start + _SLICE], some, stored.several(some), strict=True
+            ):
+                rows.append(
+                    {
+                        "case_id": request.case_id,
+                        "method": request.method,
+                        "prompt": request.prompt,
+                        "seed": request.seed,
+                        "request_key": key,
+                        "truncated": cut[request.prompt],
+                        "image": image,
+                    }
+                )
+                waiting += len(image)
+            if waiting >= ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(rows, schema=TABLE))
+                rows, waiting = [], 0
+        if rows or not requests:
+            writer.write_table(pa.Table.from_pylist(rows, schema=TABLE))

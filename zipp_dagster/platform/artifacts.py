@@ -112,11 +112,17 @@ class Input:
         """The matching files of all versions."""
         return [path for version in self.versions for path in version.files(pattern)]
 
-    def table(self) -> Any:
-        """All rows as one pyarrow table: for small tables."""
+    def table(self, columns: Sequence[str] | None = None) -> Any:
+        """All rows as one pyarrow table: for small tables, or the small `columns` of a large one."""
         import pyarrow.parquet as parquet
 
-        return parquet.read_table(self.files())
+        return parquet.read_table(self.files(), columns=None if columns is None else [*columns])
+
+    def count(self) -> int:
+        """The number of rows, as the files' footers say it."""
+        import pyarrow.parquet as parquet
+
+        return sum(parquet.read_metadata(path).num_rows for path in self.files())
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows as dicts: for very small tables."""

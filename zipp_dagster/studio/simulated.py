@@ -15,12 +15,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from zipp_dagster.imaging.stored_images import several
 from zipp_dagster.studio.config import RaterSettings
 from zipp_dagster.studio.pairs import BROKEN, PlannedPair
 from zipp_dagster.studio.pictures import broken, without_metadata
@@ -34,6 +36,10 @@ from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, win_rates
 STUDY = "simulated-benchmark"
 COMPARISONS = (("zipp_0shot", "no_persona"), ("zipp_0shot", "mismatched"))
 FACTORS = ("palette", "medium", "mood")
+DRAWN = ("method", "prompt", "seed", "case_id", "request_key")
+"""Columns of generated_images that a picture's record keeps."""
+_SEEN = 256
+"""Pictures that the classifier is given at once; a multiple of its own batches."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 
 Planted = dict[tuple[str, str], float]
@@ -41,12 +47,15 @@ Planted = dict[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class RatedPair:
-    """Two methods' pictures of one case, and what each is worth to the case's owner."""
+    """Two methods' pictures of one case, and what each is worth to the case's owner.
+
+    `pictures` reads both when they are shown: those of all cases together may be too many to hold.
+    """
 
     prompt: str
     seed: int
     methods: tuple[str, str]
-    pictures: tuple[Picture, Picture]
+    pictures: Callable[[], tuple[Picture, Picture]]
     utilities: tuple[float, float]
 
 
@@ -75,19 +84,26 @@ def choice_of(first: float, second: float, settings: RaterSettings) -> Choice:
 def comparable_pairs(
     cases: Sequence[Mapping[str, Any]],
     images: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, bytes],
     liked: Callable[[str], Mapping[str, str]],
     predict: Callable[[list[bytes]], Mapping[str, np.ndarray]],
 ) -> dict[str, list[RatedPair]]:
     """The pairs of each benchmark user, by pseudonym.
 
-    `cases` and `images` are rows of benchmark_prompts and generated_images; `liked` gives a case's
-    true palette, medium and mood; `predict` the probabilities [images, values] by factor.
+    `cases` and `images` are rows of benchmark_prompts and generated_images (`DRAWN`), `pictures` the
+    latter's pictures by `case_id/method`, of which some are read at a time; `liked` gives a case's true
+    palette, medium and mood; `predict` the probabilities [images, values] by factor.
     """
     from zipp_dagster.sampleworld.vocabulary import FACTOR_VALUES
 
     compared = {method for methods in COMPARISONS for method in methods}
     images = [row for row in images if row["method"] in compared]
-    probabilities = predict([row["image"] for row in images])
+    names = [f"{row['case_id']}/{row['method']}" for row in images]
+    parts = [
+        predict(several(pictures, names[start : start + _SEEN]))
+        for start in range(0, max(len(names), 1), _SEEN)
+    ]
+    probabilities = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     by_case: dict[str, dict[str, int]] = defaultdict(dict)
     for number, row in enumerate(images):
         by_case[row["case_id"]][row["method"]] = number
@@ -110,7 +126,7 @@ def comparable_pairs(
                     case["base_prompt"],
                     rows[0]["seed"],
                     methods,
-                    (_picture(rows[0]), _picture(rows[1])),
+                    partial(_pictures, rows, pictures),
                     (utilities[0], utilities[1]),
                 )
             )
@@ -199,8 +215,9 @@ def _take_part(
             number, "vote", pair.prompt, pair.seed, pair.methods[left], pair.methods[right]
         )
         chances = choice_of(pair.utilities[left], pair.utilities[right], settings)
-        shown.append((planned, pair.pictures[left], pair.pictures[right], chances))
-    good = order[0].pictures[0]
+        both = pair.pictures()
+        shown.append((planned, both[left], both[right], chances))
+    good = order[0].pictures()[0]
     bad = Picture(broken(good.png, order[0].seed), {"method": BROKEN})
     check = PlannedPair(0, "attention", order[0].prompt, order[0].seed, order[0].methods[0], BROKEN)
     # A broken picture is worth nothing to anybody, so that only a lapse can prefer it.
@@ -248,9 +265,17 @@ def _planted(people: Mapping[str, Sequence[RatedPair]], settings: RaterSettings)
     return {methods: wins[methods] / decided[methods] for methods in wins}
 
 
-def _picture(row: Mapping[str, Any]) -> Picture:
-    audit = {name: row[name] for name in ("method", "prompt", "seed", "case_id", "request_key")}
-    return Picture(without_metadata(row["image"]), audit)
+def _pictures(
+    rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, bytes]
+) -> tuple[Picture, Picture]:
+    first, second = (
+        Picture(
+            without_metadata(pictures[f"{row['case_id']}/{row['method']}"]),
+            {name: row[name] for name in DRAWN},
+        )
+        for row in rows
+    )
+    return first, second
 
 
 class _Clock:

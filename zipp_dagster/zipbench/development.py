@@ -19,7 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
-from zipp_dagster.zipbench.metrics import ImageEmbedder, ImageEmbeddings, cosine, embed_images
+from zipp_dagster.zipbench.metrics import (
+    ImageEmbedder,
+    ImageEmbeddings,
+    cosine,
+    embed_images,
+    embed_references,
+)
 from zipp_dagster.zipbench.promotion import Comparison, MetricRole
 from zipp_dagster.zipbench.statistics import Bootstrap, Interval, paired_difference
 
@@ -123,14 +129,7 @@ def development_benchmark(
             f"{len(reported)} users of the development benchmark are benchmark users too (the first: "
             f"{reported[0]}): take cases of the split {DEVELOPMENT!r} of benchmark_holdout"
         )
-    posted = _embedded(
-        {
-            sha: references[sha]
-            for sha in sorted({sha for sha in cases["reference_sha256"].to_pylist() if sha})
-            if sha in references
-        },
-        embedder,
-    )
+    posted = embed_references(cases, references, embedder)
     place, theirs = posted.row(), _embedded(champion, embedder)
     known = theirs.row()
     wanted = [

@@ -8,7 +8,7 @@ itself is not needed to write.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zipp_dagster.imaging.stored_images import row_groups
 from zipp_dagster.zipbench.registry import METHODS, METRICS, method_label, method_order
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_CASES = 64
+"""Cases whose pictures are held at once."""
 CONFIGS = ("cases", "prompts", "images", "scores")
 
 
@@ -49,40 +52,36 @@ class ExportSource:
 def export_benchmark(source: ExportSource, out: Path) -> ExportReport:
     """Writes the data set directory. ValueError for a directory that holds something else.
 
-    One file of images is held in memory at a time.
+    Some pictures are held in memory at a time, never all.
     """
     if out.exists() and any(out.iterdir()) and not (out / "README.md").is_file():
         raise ValueError(f"{out} is not empty, and no data set: choose another --out")
     rows = {
         "cases": _write(_cases(source), out / "cases/test-00000.parquet"),
-        "prompts": _write(source.prompts, out / "prompts/test-00000.parquet"),
-        "scores": _write(source.scores, out / "scores/test-00000.parquet"),
+        "prompts": _write([source.prompts], out / "prompts/test-00000.parquet"),
+        "scores": _write([source.scores], out / "scores/test-00000.parquet"),
         "images": 0,
     }
     for old in (out / "images").glob("test-*.parquet"):
         old.unlink()
     for number, path in enumerate(source.images):
-        table = pq.read_table(path, columns=["case_id", "method", "prompt", "seed", "image"])
-        names = [
-            f"{case.replace('/', '-')}-{method}.png"
-            for case, method in zip(
-                table["case_id"].to_pylist(), table["method"].to_pylist(), strict=True
-            )
-        ]
-        table = _with_images(table, table["image"].to_pylist(), names)
-        rows["images"] += _write(table, out / f"images/test-{number:05d}.parquet")
+        rows["images"] += _write(_images(path), out / f"images/test-{number:05d}.parquet")
     (out / "README.md").write_text(_card(source, rows), "utf-8")
     files = [path for path in out.rglob("*") if path.is_file()]
     return ExportReport(rows, sum(path.stat().st_size for path in files))
 
 
-def _cases(source: ExportSource) -> pa.Table:
+def _images(path: Path) -> Iterator[pa.Table]:
+    """A file of generated_images, one row group after another."""
+    for table in row_groups([path], ["case_id", "method", "prompt", "seed", "image"]):
+        pairs = zip(table["case_id"].to_pylist(), table["method"].to_pylist(), strict=True)
+        names = [f"{case.replace('/', '-')}-{method}.png" for case, method in pairs]
+        yield _with_images(table, table["image"].to_pylist(), names)
+
+
+def _cases(source: ExportSource) -> Iterator[pa.Table]:
     """The canonical rows with the reference pictures inside; groups as a list of pairs."""
     table = source.cases
-    pictures = [
-        source.references.get(name) if name else None
-        for name in table["reference_image"].to_pylist()
-    ]
     groups = [
         [{"name": name, "value": value} for name, value in entries or []]
         for entries in table["groups"].to_pylist()
@@ -92,8 +91,12 @@ def _cases(source: ExportSource) -> pa.Table:
     table = table.set_column(place, "groups", pa.array(groups, pair))
     clean = pa.array([not leaks for leaks in table["leaks"].to_pylist()], pa.bool_())
     table = table.append_column("clean", clean)
-    names = [f"{name}.png" if name else None for name in table["reference_image"].to_pylist()]
-    return _with_images(table, pictures, names)
+    for start in range(0, max(table.num_rows, 1), _CASES):
+        part = table.slice(start, _CASES)
+        wanted = part["reference_image"].to_pylist()
+        pictures = [source.references.get(name) if name else None for name in wanted]
+        names = [f"{name}.png" if name else None for name in wanted]
+        yield _with_images(part, pictures, names)
 
 
 def _with_images(
@@ -109,12 +112,23 @@ def _with_images(
     return table.append_column("image", pa.array(values, _IMAGE))
 
 
-def _write(table: pa.Table, path: Path) -> int:
+def _write(tables: Iterable[pa.Table], path: Path) -> int:
+    """Writes tables of one schema as one file, at least a row group each; returns the rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    features = {field.name: _feature(field.type) for field in table.schema}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
-    return int(table.num_rows)
+    rows, writer = 0, None
+    try:
+        for table in tables:
+            if writer is None:
+                features = {field.name: _feature(field.type) for field in table.schema}
+                metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+                schema = table.schema.with_metadata(metadata)
+                writer = pq.ParquetWriter(path, schema, compression="zstd")
+            writer.write_table(table)
+            rows += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
 
 
 def _feature(kind: pa.DataType) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from zipp_dagster.zipbench.metrics import TableImages, generated_names
+from zipp_dagster.imaging.stored_images import several
 from zipp_dagster.zipbench.registry import BASELINE, method_label, method_order
 
 OURS = "zipp_0shot"
@@ -46,6 +46,7 @@ class GalleryCase:
 def build_gallery(
     cases: pa.Table,
     generated: pa.Table,
+    images: Mapping[str, bytes],
     references: Mapping[str, bytes],
     personas: Mapping[int, str],
     scores: pa.Table,
@@ -57,8 +58,9 @@ def build_gallery(
     the largest loss, so that failures show in their proportion; with `failures` the cases of the
     largest losses only, the worst first.
 
-    `cases` is benchmark_prompts, `generated` generated_images, `personas` user_id → prose, `scores`
-    benchmark_scores. Cases without a gain (no reference picture) are spread over the case ids.
+    `cases` is benchmark_prompts, `generated` generated_images (case_id, method and prompt), `images`
+    its pictures by `case_id/method`, of which those shown are read, `personas` user_id → prose,
+    `scores` benchmark_scores. Cases without a gain (no reference picture) are spread over the case ids.
     """
     score = {
         (case, method): value
@@ -72,7 +74,6 @@ def build_gallery(
     prompts: dict[str, dict[str, str]] = {}
     for row in generated.select(["case_id", "method", "prompt"]).to_pylist():
         prompts.setdefault(row["case_id"], {})[row["method"]] = row["prompt"]
-    images = TableImages(generated_names(generated), generated["image"])
 
     chosen = (_losses if failures else _spread)(sorted(prompts), score, size)
     people: dict[int, str] = {}
@@ -81,14 +82,16 @@ def build_gallery(
     for case, gain in chosen:
         row = of_case[case]
         person = people.setdefault(row["user_id"], f"person {len(people) + 1}")
+        methods = sorted(prompts[case], key=method_order)
+        shown = several(images, [f"{case}/{method}" for method in methods])
         pictures = tuple(
             Picture(
                 label=method_label(method),
                 prompt=prompts[case][method],
-                image=images[f"{case}/{method}"],
+                image=image,
                 clip_i=score.get((case, method)),
             )
-            for method in sorted(prompts[case], key=method_order)
+            for method, image in zip(methods, shown, strict=True)
         )
         result.append(
             GalleryCase(

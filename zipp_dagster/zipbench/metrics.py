@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from zipp_dagster.imaging.stored_images import StoredImages, several
 from zipp_dagster.progress import Progress, silent
 from zipp_dagster.zipbench.text_metrics import rouge_l, tokens
 
@@ -25,6 +26,9 @@ ImageEmbedder = Callable[[Sequence[bytes]], NDArray[np.floating]]
 
 TextEmbedder = Callable[[Sequence[str]], NDArray[np.floating]]
 """Texts → float [n, d] in the space of the image embedder."""
+
+SCORED = ["case_id", "method", "prompt", "truncated"]
+"""The columns of generated_images that `score_cases` reads beside the pictures."""
 
 _BATCH = 256
 
@@ -46,7 +50,7 @@ class ImageEmbeddings:
 
 
 class TableImages(Mapping[str, bytes]):
-    """The pictures of a table column by name, read one at a time: a table may hold gigabytes."""
+    """The pictures of a table in memory by name; those of files are `StoredImages`."""
 
     def __init__(self, names: Sequence[str], images: pa.ChunkedArray) -> None:
         self._place = {name: row for row, name in enumerate(names)}
@@ -111,18 +115,21 @@ PER_CASE: dict[str, Callable[[CaseBatch], NDArray[np.float64]]] = {
 
 
 def embed_images(
-    images: Mapping[str, bytes], embedder: ImageEmbedder, progress: Progress = silent
+    images: Mapping[str, bytes],
+    embedder: ImageEmbedder,
+    progress: Progress = silent,
+    names: Sequence[str] | None = None,
 ) -> ImageEmbeddings:
-    """Embeds named pictures in batches and normalises the rows.
+    """Embeds named pictures (all, or those of `names`) in batches and normalises the rows.
 
-    EmbeddingError names the first picture whose embedding is not finite or is zero, so that a
-    broken encoder never turns into a score.
+    One batch of pictures is held at a time. EmbeddingError names the first picture whose embedding
+    is not finite or is zero, so that a broken encoder never turns into a score.
     """
-    names = tuple(images)
+    names = tuple(images if names is None else names)
     parts: list[NDArray[np.float32]] = []
     for start in range(0, len(names), _BATCH):
         some = names[start : start + _BATCH]
-        parts.append(_checked(embedder([images[name] for name in some]), some, "picture"))
+        parts.append(_checked(embedder(several(images, some)), some, "picture"))
         progress(start + len(some), len(names), "images embedded")
     vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
     return ImageEmbeddings(names, vectors)
@@ -131,7 +138,10 @@ def embed_images(
 def embed_generated(
     generated: pa.Table, embedder: ImageEmbedder, progress: Progress = silent
 ) -> ImageEmbeddings:
-    """Embeddings of `generated_images` rows, named `case_id/method`."""
+    """Embeddings of `generated_images` rows in memory, named `case_id/method`.
+
+    For few pictures; those of a whole benchmark are `embed_images` of `drawn_images`.
+    """
     images = TableImages(generated_names(generated), generated["image"])
     return embed_images(images, embedder, progress)
 
@@ -141,7 +151,7 @@ def embed_references(
 ) -> ImageEmbeddings:
     """Embeddings of the cases' reference pictures that exist, named by sha256."""
     wanted = sorted({sha for sha in cases["reference_sha256"].to_pylist() if sha is not None})
-    return embed_images({sha: references[sha] for sha in wanted if sha in references}, embedder)
+    return embed_images(references, embedder, names=[sha for sha in wanted if sha in references])
 
 
 def save_embeddings(embeddings: ImageEmbeddings, path: Path) -> None:
@@ -159,6 +169,11 @@ def load_embeddings(path: Path) -> ImageEmbeddings:
     rows = table["embedding"].to_pylist()
     vectors = np.array(rows, np.float32).reshape(len(rows), width)
     return ImageEmbeddings(tuple(table["name"].to_pylist()), vectors)
+
+
+def drawn_images(files: Sequence[Path]) -> StoredImages:
+    """The pictures of `generated_images` files by `case_id/method`, read as they are asked for."""
+    return StoredImages(files, ["case_id", "method"], unique=True)
 
 
 def generated_names(generated: pa.Table) -> list[str]:
@@ -181,11 +196,12 @@ def score_cases(
 ) -> pa.Table:
     """The `benchmark_scores` table: one row per generated picture, sorted by case and method.
 
-    `cases` is benchmark_prompts, `generated` is generated_images, `references` maps
-    reference_sha256 to a picture. A case without its picture has a null clip_i, never a zero;
-    without a text embedder clip_t is null. `embeddings` (generated, references) spares a second
-    pass of the encoder; `leaks` are the cases' leak flags by case id. EmbeddingError names the case
-    of an embedding that is not a number; ValueError names a case that benchmark_prompts lacks.
+    `cases` is benchmark_prompts, `generated` is generated_images (its `SCORED` columns are enough
+    where `embeddings` are given), `references` maps reference_sha256 to a picture. A case without
+    its picture has a null clip_i, never a zero; without a text embedder clip_t is null. `embeddings`
+    (generated, references) spares a second pass of the encoder; `leaks` are the cases' leak flags by
+    case id. EmbeddingError names the case of an embedding that is not a number; ValueError names a
+    case that benchmark_prompts lacks.
     """
     made, given = embeddings or (
         embed_generated(generated, image_embedder, progress),
@@ -197,7 +213,8 @@ def score_cases(
     if unknown:
         raise ValueError(f"case {unknown[0]} has pictures but no row in benchmark_prompts")
     order = sorted(range(len(keys)), key=lambda i: (keys[i]["case_id"], keys[i]["method"]))
-    generated = generated.take(pa.array(order, pa.int64()))
+    # Without the pictures: the column would be copied, and past 2 GiB it cannot be.
+    generated = generated.select(SCORED).take(pa.array(order, pa.int64()))
     case_ids = generated["case_id"].to_pylist()
     of_case = cases.take(pa.array([case_row[case] for case in case_ids], pa.int64()))
 

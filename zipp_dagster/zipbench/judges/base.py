@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from zipp_dagster.imaging.stored_images import several
 from zipp_dagster.zipbench.statistics import binomial_test, wilson_interval
 
 Answer = Literal["first", "second", "tie"] | None
@@ -35,6 +36,10 @@ SCHEMA = pa.schema(
         ("users", pa.int64()),
     ]
 )
+
+
+_BATCH = 64
+"""Cases whose pictures are held at once; a multiple of the reward models' own batches."""
 
 
 class JudgeError(ValueError):
@@ -169,21 +174,42 @@ def judge_methods(
 
     `images` maps `case_id/method` to a picture, `cases` a case to its user, base prompt and
     persona text. The prompt that is judged is the base prompt, the same for both sides: a judge of
-    the rewritten one would reward whoever asked for less.
+    the rewritten one would reward whoever asked for less. Pictures of one batch of cases are held.
     """
     rows = []
     for method, opponent in pairs:
         shared = [c for c in cases if f"{c}/{method}" in images and f"{c}/{opponent}" in images]
         if not shared:
             continue
-        asked = [
-            Pair(cases[c][1], images[f"{c}/{method}"], images[f"{c}/{opponent}"], cases[c][2])
-            for c in shared
-        ]
-        judged = judge_pairs(judge, asked)
+        parts = []
+        for start in range(0, len(shared), _BATCH):
+            some = shared[start : start + _BATCH]
+            first, second = (
+                several(images, [f"{c}/{name}" for c in some]) for name in (method, opponent)
+            )
+            asked = [
+                Pair(cases[c][1], a, b, cases[c][2])
+                for c, a, b in zip(some, first, second, strict=True)
+            ]
+            parts.append(judge_pairs(judge, asked))
+        judged = _together(parts)
         users = [cases[c][0] for c in shared]
         rows.append(judge_row(method, opponent, judge.name, judged, users, confidence))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _together(parts: Sequence[Judged]) -> Judged:
+    """The batches of one comparison as one."""
+    rewards = [
+        (part.first, part.second)
+        for part in parts
+        if part.first is not None and part.second is not None
+    ]
+    return Judged(
+        tuple(outcome for part in parts for outcome in part.outcomes),
+        np.concatenate([first for first, _ in rewards]) if rewards else None,
+        np.concatenate([second for _, second in rewards]) if rewards else None,
+    )
 
 
 def _agreed(straight: Answer, swapped: Answer) -> Outcome:
