@@ -296,11 +296,12 @@ def planted_recovered(draft: Draft, inputs: Inputs) -> CheckOutcome:
     missed = [
         f"{row['method']} against {row['opponent']}"
         for row in found
-        if not row["low"] <= row["planted"] <= row["high"]
+        if row["low"] is not None and not row["low"] <= row["planted"] <= row["high"]
     ]
     said = "; ".join(
         f"{row['method']} against {row['opponent']}: planted {row['planted']:.3f}, "
-        f"found {row['win_rate']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        f"found {row['win_rate']:.3f} "
+        + ("of too few" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]")
         for row in found
     )
     # A 95 % interval misses once in twenty: a warning, never a block.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assets.zipbench import OWNER
+from assets.zipbench import BALLOTS, OWNER
 from zipp_dagster.platform.artifacts import CheckOutcome, Inputs, Summary, artifact, check
 from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.lake import Draft
@@ -15,8 +15,6 @@ from zipp_dagster.zipbench.config import ZipbenchSettings
 
 IMPORTED_VOTES = "votes"
 """Folder below ZIPP_HOME that `zipp study import` fills."""
-BALLOTS = "votes.parquet"
-"""All votes, beside the win rates that follow from them."""
 
 
 def votes_fingerprint(platform: Platform, partition: str | None) -> str:
@@ -98,6 +96,7 @@ def human_preferences(
 ) -> Summary:
     """Blind votes between two methods' images: win rates with intervals, and all votes with flags.
 
+    Intervals and p-values resample people and prompts; Wilson's and the exact test stand beside them.
     Reads the vote files of `zipbench.votes_dir` (or those of `zipp study import`), and the simulated
     votes of the sample world, which have rows of their own and are never counted with people's.
     """
@@ -117,7 +116,7 @@ def human_preferences(
     }
     if result.reason:
         metadata["note"] = result.reason
-    shown = ("study", "simulated", "method", "opponent", "win_rate", "low", "high")
+    shown = ("study", "simulated", "method", "opponent", "win_rate", "low", "high", "p_holm")
     rows = [{name: row[name] for name in shown} for row in result.table.to_pylist()]
     return Summary(rows=result.table.num_rows, metadata=metadata, tables={"win rates": rows})
 

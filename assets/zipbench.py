@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OWNER = "team:zipbench"
+BALLOTS = "votes.parquet"
+"""Of human_preferences: all votes, beside the win rates that follow from them."""
 
 
 @check("nothing_held_out")
@@ -237,8 +239,8 @@ def method_costs(inputs: Inputs) -> dict[str, Any]:
 def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summary:
     """Every method by every metric, and paired differences, with intervals, tests and costs.
 
-    Intervals resample users; p-values are Holm-adjusted over the table. The row that matters: ZIPP
-    0-shot with the own persona against another person's persona.
+    Intervals resample users, those of votes people and prompts; p-values are Holm-adjusted within a
+    metric. The row that matters: ZIPP 0-shot with the own persona against another person's persona.
     """
     import pyarrow.parquet as parquet
 
@@ -248,7 +250,7 @@ def leaderboard(inputs: Inputs, out: Draft, settings: ZipbenchSettings) -> Summa
         inputs["benchmark_scores"].table(),
         settings,
         method_costs(inputs),
-        inputs["human_preferences"].table(),
+        parquet.read_table(inputs["human_preferences"].path(BALLOTS)),
     )
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     rows = table.to_pylist()

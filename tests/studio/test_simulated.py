@@ -31,7 +31,7 @@ def people(count, utilities, seed=0):
     return {
         f"r{i}": [
             RatedPair(
-                "a cat",
+                f"a cat, {i} {j}",
                 1,
                 OWN,
                 partial(shown, i, j),

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zipp_dagster.studio import bradley_terry
 from zipp_dagster.studio.agreement import cohen_kappa, krippendorff_alpha, mean_pairwise_kappa
 from zipp_dagster.studio.bradley_terry import Outcome, strengths
 from zipp_dagster.studio.power import plan_study, power_of
+from zipp_dagster.zipbench.statistics import percentile_interval
 
 # Krippendorff 2011, section C: four observers, twelve units, missing data.
 _ = None
@@ -67,6 +69,18 @@ def test_two_methods_have_the_win_rates_that_bradley_terry_implies():
 def test_methods_that_never_met_are_ordered_through_a_third():
     found = strengths(votes("a", "b", 80, 20) + votes("b", "c", 80, 20))
     assert [s.method for s in found] == ["a", "b", "c"]
+
+
+def test_the_interval_is_widened_for_few_people(monkeypatch):
+    told = []
+
+    def interval(value, replicates, confidence, clusters=None):
+        told.append(clusters)
+        return percentile_interval(value, replicates, confidence, clusters)
+
+    monkeypatch.setattr(bradley_terry, "percentile_interval", interval)
+    strengths(votes("a", "b", 8, 4, people=6))
+    assert told == [6, 6]
 
 
 def test_a_method_that_never_lost_has_a_finite_strength():

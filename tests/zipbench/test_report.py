@@ -17,7 +17,7 @@ from zipp_dagster.zipbench.gallery import Picture, build_gallery, small_png
 from zipp_dagster.zipbench.judges.base import judge_methods
 from zipp_dagster.zipbench.leaderboard import build_leaderboard
 from zipp_dagster.zipbench.metrics import TableImages, generated_names
-from zipp_dagster.zipbench.preferences import SCHEMA as PREFERENCES_SCHEMA
+from zipp_dagster.zipbench.preferences import VOTES_SCHEMA
 from zipp_dagster.zipbench.report import Curve, GridRow, LineageRow, ReportData, write_report
 
 SETTINGS = ZipbenchSettings(bootstrap_replicates=200)
@@ -117,10 +117,15 @@ def test_the_papers_figures_stand_beside_ours_as_another_world(tmp_path):
 
 
 def test_votes_in_the_leaderboard_are_no_paired_difference_of_scores(tmp_path):
-    votes = {"method": "zipp_0shot", "opponent": "no_persona", "wins": 6, "losses": 2, "ties": 1}
+    vote = {"study": "s", "left_method": "zipp_0shot", "right_method": "no_persona", "flags": ""}
+    vote |= {"choice": "left", "seconds": 2.0, "prompt": ""}
     table = pa.Table.from_pylist(
-        [votes | {"study": "s", "simulated": kind, "participants": 4} for kind in (True, False)],
-        schema=PREFERENCES_SCHEMA,
+        [
+            vote | {"participant": f"p{n}", "pair": f"q{n}", "simulated": kind}
+            for kind in (True, False)
+            for n in range(4)
+        ],
+        schema=VOTES_SCHEMA,
     )
     with_votes = build_leaderboard(world()[0], SETTINGS, votes=table)
     assert {"vote_win_rate", "simulated_vote_win_rate"} <= set(with_votes["metric"].to_pylist())

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import stdtrit
 
 from zipp_dagster.zipbench.statistics import (
     Bootstrap,
@@ -12,6 +15,7 @@ from zipp_dagster.zipbench.statistics import (
     paired_difference,
     relative_lift,
     resample_counts,
+    two_way_difference,
     wilson_interval,
 )
 
@@ -134,3 +138,33 @@ def test_a_narrow_sample_detects_less_than_a_wide_one():
     # 2.8 standard errors at 80 % power; a little more with few users.
     assert few.detectable == pytest.approx(2.8 / 5, rel=0.25)
     assert many.detectable == pytest.approx(2.8 / 20, rel=0.15)
+
+
+def test_two_ways_of_being_alike_have_the_multiway_standard_error():
+    """Against Cameron, Gelbach and Miller's formula: first + second − both."""
+    rng = np.random.default_rng(3)
+    first, second = (a.ravel() for a in np.indices((40, 30)))
+    values = rng.normal(0, 1, 40)[first] + rng.normal(0, 1, 30)[second] + rng.normal(0, 1, 1200)
+    found = two_way_difference(values, first, second, Bootstrap(4000, seed=1), against=0.2)
+    error = values - values.mean()
+    sums, others = np.bincount(first, error), np.bincount(second, error)
+    variance = (sums @ sums + others @ others - error @ error) / len(values) ** 2
+    half = sqrt(variance) * sqrt(30 / 29) * stdtrit(29, 0.975)
+    assert found.value == pytest.approx(values.mean() - 0.2)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
+
+
+def test_groups_within_groups_have_the_spread_of_the_outer_ones_alone():
+    rng = np.random.default_rng(4)
+    people = np.repeat(np.arange(30), 8)
+    values = rng.normal(0, 1, 30)[people] + rng.normal(0, 1, 240)
+    two = two_way_difference(values, people, np.arange(240), Bootstrap(4000))
+    one = paired_difference(values, np.zeros(240), people, Bootstrap(4000))
+    assert two.high - two.low == pytest.approx(one.high - one.low, rel=0.05)
+    assert two.value == one.value
+
+
+def test_below_two_groups_of_either_kind_there_is_no_interval():
+    for first, second in (([0, 0, 0], [0, 1, 2]), ([0, 1, 2], [5, 5, 5])):
+        found = two_way_difference([1.0, 0.0, 1.0], first, second, Bootstrap(50), against=0.5)
+        assert (found.low, found.high, found.p_value) == (None, None, None)

@@ -72,7 +72,7 @@ def strengths(
         if rates is None:
             found.append(Strength(method, float(values[i]), None, None))
         else:
-            interval = percentile_interval(values[i], rates[:, i], confidence)
+            interval = percentile_interval(values[i], rates[:, i], confidence, len(people))
             found.append(Strength(method, interval.value, interval.low, interval.high))
     return sorted(found, key=lambda s: -s.value)
 

@@ -16,13 +16,13 @@ import pyarrow as pa
 from zipp_dagster.studio import rating_store
 from zipp_dagster.studio.agreement import krippendorff_alpha, mean_pairwise_kappa
 from zipp_dagster.studio.bradley_terry import Outcome, strengths
-from zipp_dagster.studio.quality import chosen, study_checks, with_flags
+from zipp_dagster.studio.quality import study_checks, with_flags
 from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, win_rates
 from zipp_dagster.zipbench.registry import method_label
-from zipp_dagster.zipbench.statistics import Bootstrap, Interval, mean_interval
+from zipp_dagster.zipbench.statistics import Bootstrap
 
 GROUPS = ("age_band", "surroundings", "work")
 UNKNOWN = "not told"
@@ -115,7 +115,7 @@ def _part(
 def comparisons(
     name: str, votes: Sequence[Vote], settings: ZipbenchSettings
 ) -> list[dict[str, Any]]:
-    """Win rates of votes, with Wilson's interval, and one that resamples people."""
+    """Win rates of votes, with intervals that resample people and prompts, and Wilson's beside them."""
     fields = VOTES_SCHEMA.names
     table = pa.Table.from_pylist(
         [
@@ -125,34 +125,16 @@ def comparisons(
         ],
         schema=VOTES_SCHEMA,
     )
-    rows = []
-    for row in win_rates(table, settings.confidence).to_pylist():
-        decided = [
-            vote
-            for vote in votes
-            if {vote["left_method"], vote["right_method"]} == {row["method"], row["opponent"]}
-            and vote["choice"] != "tie"
-        ]
-        by_people = None
-        if decided:
-            by_people = mean_interval(
-                [float(chosen(vote) == row["method"]) for vote in decided],
-                [vote["participant"] for vote in decided],
-                Bootstrap.of(settings),
-            )
-        rows.append(labelled(row, by_people))
-    return rows
+    return [labelled(row) for row in win_rates(table, Bootstrap.of(settings)).to_pylist()]
 
 
-def labelled(row: Mapping[str, Any], by_people: Interval | None = None) -> dict[str, Any]:
+def labelled(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of win rates with what a page shows beside it."""
     return {
         **row,
         "n": row["wins"] + row["losses"],
         "label": method_label(row["method"]),
         "opponent_label": method_label(row["opponent"]),
-        "people_low": by_people.low if by_people else None,
-        "people_high": by_people.high if by_people else None,
     }
 
 

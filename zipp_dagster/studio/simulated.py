@@ -32,6 +32,7 @@ from zipp_dagster.studio.store import Store
 from zipp_dagster.studio.study import StudyConfig
 from zipp_dagster.zipbench.config import ZipbenchSettings
 from zipp_dagster.zipbench.preferences import VOTES_SCHEMA, win_rates
+from zipp_dagster.zipbench.statistics import Bootstrap
 
 STUDY = "simulated-benchmark"
 COMPARISONS = (("zipp_0shot", "no_persona"), ("zipp_0shot", "mismatched"))
@@ -191,7 +192,7 @@ def recovered(
     kept = ("method", "opponent", "win_rate", "low", "high", "wins", "losses", "ties", "flagged")
     return [
         {name: row[name] for name in kept} | {"planted": planted[row["method"], row["opponent"]]}
-        for row in win_rates(votes, settings.confidence).to_pylist()
+        for row in win_rates(votes, Bootstrap.of(settings)).to_pylist()
         if row["win_rate"] is not None
     ]
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from zipp_dagster.zipbench.bradley_terry import strength_intervals
 from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.families import adjust
 from zipp_dagster.zipbench.preferences import vote_rows
 from zipp_dagster.zipbench.registry import (
     AGGREGATES,
     BASELINE,
     EXTRA_COMPARISONS,
-    METHODS,
     METRICS,
     PRIMARY,
     method_order,
@@ -28,7 +28,6 @@ from zipp_dagster.zipbench.statistics import (
     Bootstrap,
     Interval,
     binomial_test,
-    holm,
     mean_interval,
     paired_difference,
     relative_lift,
@@ -50,6 +49,9 @@ SCHEMA = pa.schema(
         ("cases", pa.int64()),
         ("users", pa.int64()),
         ("encoder", pa.string()),
+        ("wilson_low", pa.float64()),
+        ("wilson_high", pa.float64()),
+        ("binomial_p", pa.float64()),
     ]
 )
 _WHOLE = 0.5
@@ -79,7 +81,7 @@ def build_leaderboard(
     costs: Mapping[str, MethodCost] | None = None,
     votes: pa.Table | None = None,
 ) -> pa.Table:
-    """The `leaderboard` table from `benchmark_scores`, and `human_preferences` where there are votes.
+    """The `leaderboard` table from `benchmark_scores`, and from `votes` (VOTES_SCHEMA) where there are any.
 
     Rows without `baseline`: mean of a metric over the method's cases that have it (null with 0
     cases where none has: no reference picture, no score), its Bradley–Terry strength in clip_i over
@@ -87,8 +89,9 @@ def build_leaderboard(
     mean paired difference to that method over the cases that both have, with p-value and Holm's
     adjustment over the table's comparisons in that metric; metric `lift`, the relative gain in
     clip_i (left out where the baseline's mean is not positive); metric `win_rate`, the share of users
-    whom the method brings closer. Where some cases leak, splits `clean` and `leaked` stand beside
-    `all`. Intervals resample users. ValueError for a case scored twice.
+    whom the method brings closer. Rows of votes: see `preferences.vote_rows`. Where some cases leak,
+    splits `clean` and `leaked` stand beside `all`. Intervals resample users. ValueError for a case
+    scored twice.
     """
     encoder = scores["encoder"][0].as_py() if scores.num_rows else None
     leaked = scores["leaked"].to_pylist()
@@ -109,7 +112,7 @@ def build_leaderboard(
             found += _costs(costs or {}, methods)
         rows += [row | {"split": split} for row in found]
     if votes is not None:
-        rows += vote_rows(votes, settings.confidence)
+        rows += vote_rows(votes, Bootstrap.of(settings))
     for row in rows:
         seen = METRICS.get(str(row["metric"])) or AGGREGATES[str(row["metric"])]
         row["encoder"] = encoder if seen.image else None
@@ -171,17 +174,7 @@ def _differences(
                 won = _win_rate(values - below, users, settings.confidence)
                 if won is not None:
                     rows.append(_row(method, "win_rate", baseline, won, *counts))
-    for name in {row["metric"] for row in rows}:
-        family = [
-            row
-            for row in rows
-            if row["metric"] == name
-            and row["p_value"] is not None
-            and not _opens_reference(str(row["method"]))
-        ]
-        adjusted = holm([float(str(row["p_value"])) for row in family])
-        for row, p in zip(family, adjusted, strict=True):
-            row["p_holm"] = float(p)
+    adjust(rows, lambda row: row["metric"])
     return rows
 
 
@@ -237,10 +230,6 @@ def _costs(costs: Mapping[str, MethodCost], methods: Sequence[str]) -> Iterator[
             value = getattr(cost, metric)
             if value is not None:
                 yield _row(method, metric, None, Interval(value, None, None), cost.images, 0)
-
-
-def _opens_reference(method: str) -> bool:
-    return method in METHODS and METHODS[method].opens_reference
 
 
 def comparisons(methods: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -16,23 +16,33 @@ A votes file (CSV with a header, or Parquet) holds one row a vote, in these colu
 
 Flagged votes are kept and counted apart; they are in no win rate. Simulated votes are never
 counted together with people's. Running a study is not this module's work.
+
+Votes of one person are alike, and so are votes on one prompt: intervals and p-values resample both.
+Wilson's interval and the exact binomial test, which take votes as independent, stand beside them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
 from zipp_dagster.zipbench.config import ZipbenchSettings
+from zipp_dagster.zipbench.families import adjust
 from zipp_dagster.zipbench.registry import METHODS, method_order
-from zipp_dagster.zipbench.statistics import binomial_test, wilson_interval
+from zipp_dagster.zipbench.statistics import (
+    Bootstrap,
+    binomial_test,
+    two_way_difference,
+    wilson_interval,
+)
 
 VOTES_SCHEMA = pa.schema(
     [
@@ -63,10 +73,17 @@ SCHEMA = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("p_value", pa.float64()),
+        ("p_holm", pa.float64()),
+        ("wilson_low", pa.float64()),
+        ("wilson_high", pa.float64()),
+        ("binomial_p", pa.float64()),
         ("participants", pa.int64()),
+        ("prompts", pa.int64()),
         ("flagged", pa.int64()),
     ]
 )
+_EVEN = 0.5
+"""The win rate where neither method is preferred."""
 CHOICES = ("left", "right", "tie")
 
 
@@ -108,7 +125,7 @@ def human_preferences(
         reason = f"no study of people yet: {what}"
     if simulated is not None:
         ballots = pa.concat_tables([ballots, simulated.select(VOTES_SCHEMA.names)])
-    table = win_rates(ballots, settings.confidence)
+    table = win_rates(ballots, Bootstrap.of(settings))
     return HumanPreferences(table, ballots.num_rows, reason, ballots)
 
 
@@ -138,81 +155,140 @@ def read_votes(folder: Path, names: Sequence[str] | None = None) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=VOTES_SCHEMA)
 
 
-def win_rates(votes: pa.Table, confidence: float = 0.95) -> pa.Table:
+def win_rates(votes: pa.Table, bootstrap: Bootstrap) -> pa.Table:
     """One row a study and pair of methods: wins, losses, ties, and the win rate without ties.
 
-    Flagged votes are only counted. The interval is Wilson's, the p-value the exact two-sided
-    binomial test; both are null when all votes are ties. `method` is the registered system,
-    `opponent` the control or baseline where roles differ.
+    Flagged votes are only counted. Interval and p-value (of a rate of one half) resample people and
+    prompts; they are null with fewer than two of either among the decided votes. `p_holm` is adjusted
+    over the pairs of a study. Wilson's interval and the exact binomial test are null when all votes
+    are ties. `method` is the registered system, `opponent` the control or baseline where roles differ.
     """
-    outcomes: dict[tuple[str, bool, str, str], list[str]] = defaultdict(list)
-    flagged: dict[tuple[str, bool, str, str], int] = defaultdict(int)
-    voters: dict[tuple[str, bool, str, str], set[str]] = defaultdict(set)
+    tallies: dict[tuple[str, bool, str, str], _Tally] = defaultdict(_Tally)
     for vote in votes.to_pylist():
-        pair = (vote["left_method"], vote["right_method"])
-        method, opponent = sorted(pair, key=_seniority)
-        key = (vote["study"], vote["simulated"], method, opponent)
-        if vote["flags"]:
-            flagged[key] += 1
-            outcomes.setdefault(key, [])
-            continue
-        chosen = {"left": pair[0], "right": pair[1], "tie": None}[vote["choice"]]
-        outcomes[key].append("tie" if chosen is None else "win" if chosen == method else "loss")
-        voters[key].add(vote["participant"])
+        method, opponent = _pair(vote)
+        tallies[vote["study"], vote["simulated"], method, opponent].add(vote, method)
     rows = []
-    for key in sorted(outcomes, key=lambda k: (k[0], k[1], _seniority(k[2]), _seniority(k[3]))):
-        wins, losses, ties = (outcomes[key].count(name) for name in ("win", "loss", "tie"))
-        decided = wins + losses
-        rate = wilson_interval(wins, decided, confidence) if decided else None
+    for key in sorted(tallies, key=lambda k: (k[0], k[1], _seniority(k[2]), _seniority(k[3]))):
+        tally = tallies[key]
+        rate = tally.rate(bootstrap)
         rows.append(
             dict(zip(("study", "simulated", "method", "opponent"), key, strict=True))
             | {
-                "wins": wins,
-                "losses": losses,
-                "ties": ties,
-                "win_rate": rate.value if rate else None,
-                "low": rate.low if rate else None,
-                "high": rate.high if rate else None,
-                "p_value": binomial_test(wins, decided) if decided else None,
-                "participants": len(voters[key]),
-                "flagged": flagged[key],
+                "wins": sum(tally.won),
+                "losses": len(tally.won) - sum(tally.won),
+                "ties": tally.ties,
+                "win_rate": rate.pop("value"),
+                **rate,
+                "participants": len(tally.people),
+                "prompts": len(tally.prompts),
+                "flagged": tally.flagged,
             }
         )
+    adjust(rows, lambda row: (row["study"], row["simulated"]))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def vote_rows(table: pa.Table, confidence: float = 0.95) -> list[dict[str, object]]:
+def vote_rows(votes: pa.Table, bootstrap: Bootstrap) -> list[dict[str, object]]:
     """Win rates as rows of the leaderboard, all studies of a pair together, people's votes and
     simulated ones apart: metric `vote_win_rate` or `simulated_vote_win_rate`, cases are decided votes.
 
     Args:
-        table: the `human_preferences` table.
-        confidence: of Wilson's interval.
+        votes: all votes (VOTES_SCHEMA), flagged ones included.
+        bootstrap: of intervals and p-values; `p_holm` is adjusted within each metric.
     """
-    together: dict[tuple[bool, str, str], list[int]] = {}
-    for row in table.to_pylist():
-        counts = together.setdefault((row["simulated"], row["method"], row["opponent"]), [0, 0, 0])
-        for place, name in enumerate(("wins", "losses", "participants")):
-            counts[place] += row[name]
+    together: dict[tuple[bool, str, str], _Tally] = defaultdict(_Tally)
+    for vote in votes.to_pylist():
+        method, opponent = _pair(vote)
+        together[vote["simulated"], method, opponent].add(vote, method)
     rows: list[dict[str, object]] = []
-    for (simulated, method, opponent), (wins, losses, people) in together.items():
-        decided = wins + losses
-        rate = wilson_interval(wins, decided, confidence) if decided else None
+    for key in sorted(together, key=lambda k: (k[0], _seniority(k[1]), _seniority(k[2]))):
+        simulated, method, opponent = key
+        tally = together[key]
         rows.append(
             {
                 "method": method,
                 "metric": "simulated_vote_win_rate" if simulated else "vote_win_rate",
                 "baseline": opponent,
                 "split": "all",
-                "value": rate.value if rate else None,
-                "low": rate.low if rate else None,
-                "high": rate.high if rate else None,
-                "p_value": binomial_test(wins, decided) if decided else None,
-                "cases": decided,
-                "users": people,
+                **tally.rate(bootstrap),
+                "cases": len(tally.won),
+                "users": len(tally.people),
             }
         )
+    adjust(rows, lambda row: row["metric"])
     return rows
+
+
+@dataclass
+class _Tally:
+    """The votes of a pair of methods: `won`, and the person and prompt of each decided vote."""
+
+    won: list[bool] = field(default_factory=list)
+    voters: list[tuple[str, str]] = field(default_factory=list)
+    shown: list[tuple[str, ...]] = field(default_factory=list)
+    ties: int = 0
+    flagged: int = 0
+    people: set[tuple[str, str]] = field(default_factory=set)
+    prompts: set[tuple[str, ...]] = field(default_factory=set)
+
+    def add(self, vote: Mapping[str, Any], method: str) -> None:
+        """Counts a vote; a pseudonym is a person of its study, a prompt the same in all."""
+        if vote["flags"]:
+            self.flagged += 1
+            return
+        person = (vote["study"], vote["participant"])
+        # Without its prompt a vote is like those on the same pair of pictures only.
+        prompt = (vote["prompt"],) if vote["prompt"] else (vote["study"], vote["pair"])
+        self.people.add(person)
+        self.prompts.add(prompt)
+        if vote["choice"] == "tie":
+            self.ties += 1
+            return
+        self.won.append(vote[f"{vote['choice']}_method"] == method)
+        self.voters.append(person)
+        self.shown.append(prompt)
+
+    def rate(self, bootstrap: Bootstrap) -> dict[str, float | None]:
+        """The win rate with its intervals and p-values; all None without a decided vote.
+
+        The interval contains Wilson's and the p-value is at least the exact one: where a few people
+        all vote alike no resample differs, and that is no certainty.
+        """
+        names = ("value", "low", "high", "p_value", "wilson_low", "wilson_high", "binomial_p")
+        found: dict[str, float | None] = dict.fromkeys(names)
+        if not self.won:
+            return found
+        wilson = wilson_interval(sum(self.won), len(self.won), bootstrap.confidence)
+        exact = binomial_test(sum(self.won), len(self.won))
+        found |= {"value": wilson.value, "binomial_p": exact}
+        found |= {"wilson_low": wilson.low, "wilson_high": wilson.high}
+        over = two_way_difference(
+            [float(won) for won in self.won],
+            _numbered(self.voters),
+            _numbered(self.shown),
+            bootstrap,
+            against=_EVEN,
+        )
+        if over.low is None or over.high is None or over.p_value is None:
+            return found
+        assert wilson.low is not None and wilson.high is not None
+        return found | {
+            "low": max(0.0, min(over.low + _EVEN, wilson.low)),
+            "high": min(1.0, max(over.high + _EVEN, wilson.high)),
+            "p_value": max(over.p_value, exact),
+        }
+
+
+def _pair(vote: Mapping[str, Any]) -> tuple[str, str]:
+    """The method and its opponent."""
+    first, second = sorted((vote["left_method"], vote["right_method"]), key=_seniority)
+    return first, second
+
+
+def _numbered(groups: Sequence[tuple[str, ...]]) -> list[int]:
+    """The groups by number, in the order of their names: that of the votes must not count."""
+    number = {group: place for place, group in enumerate(sorted(set(groups)))}
+    return [number[group] for group in groups]
 
 
 def _seniority(method: str) -> tuple[bool, tuple[int, str]]:

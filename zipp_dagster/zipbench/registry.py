@@ -115,7 +115,7 @@ AGGREGATES: dict[str, Metric] = {
             "votes won",
             True,
             False,
-            "Share of people's decided blind votes; Wilson interval, exact binomial test.",
+            "Share of people's decided blind votes; intervals and p-values resample people and prompts.",
         ),
         Metric(
             "simulated_vote_win_rate",
