@@ -61,10 +61,16 @@ class Handler(BaseHTTPRequestHandler):
             self.server.script.insert(0, step)
             return
         said = body["messages"][-1]["content"]
-        answer = {
-            "choices": [{"message": {"content": f"echo {said}"}}],
-            "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+        choice: dict = {"message": {"content": f"echo {said}"}, "finish_reason": "stop"}
+        partial = {
+            "too long": {"finish_reason": "length"},
+            "filtered": {"finish_reason": "content_filter"},
+            "reasoned": {"message": {"content": None}, "finish_reason": "length"},
+            "blank": {"message": {"content": " \n"}},
+            "refusal": {"message": {"content": None, "refusal": "no"}},
         }
+        choice |= partial.get(str(step), {})
+        answer = {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
         faulty = {"garbage": b"{not json", "half": json.dumps(answer).encode()[:30], "empty": b"{}"}
         data = faulty.get(str(step)) or json.dumps(answer).encode()
         self.send_response(200)
@@ -117,6 +123,38 @@ def test_what_may_pass_is_tried_again(server, fault) -> None:
     model = HttpModel(settings(server))
     assert model.generate([ASK]) == ["echo hello"]
     assert model.usage.retries == 2
+
+
+PARTIAL = ["too long", "filtered", "reasoned", "blank", "refusal"]
+
+
+@pytest.mark.parametrize("fault", PARTIAL)
+def test_a_partial_answer_is_asked_for_again_at_once_and_counted(server, fault) -> None:
+    server.script = [fault, fault]
+    model = HttpModel(settings(server, backoff_s=30))
+    assert model.generate([ASK]) == ["echo hello"]
+    # Tokens of partial answers were paid for as well.
+    assert model.usage.retries == 2 and model.usage.calls == 3
+
+
+@pytest.mark.parametrize("fault", PARTIAL)
+def test_a_partial_answer_is_never_kept(server, tmp_path: Path, fault) -> None:
+    cached = settings(server, cache_dir=str(tmp_path))
+    server.script = [fault] * 3
+    with pytest.raises(LanguageModelError, match=r"tiny@.* failed 3 times"):
+        HttpModel(cached).generate([ASK])
+    assert not list(tmp_path.rglob("*.json"))
+    assert HttpModel(cached).generate([ASK]) == ["echo hello"]
+
+
+def test_an_empty_answer_that_an_earlier_release_kept_is_asked_for_again(
+    server, tmp_path: Path
+) -> None:
+    cached = settings(server, cache_dir=str(tmp_path))
+    HttpModel(cached).generate([ASK])
+    (entry,) = tmp_path.rglob("*.json")
+    entry.write_text('{"text": ""}')
+    assert HttpModel(cached).generate([ASK]) == ["echo hello"] and len(server.requests) == 2
 
 
 def test_a_lasting_failure_names_the_model_and_the_setting(server) -> None:

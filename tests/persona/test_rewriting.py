@@ -288,3 +288,38 @@ def test_the_prompt_of_a_model_says_who_it_is_and_shows_past_prompts() -> None:
     rewrite_prompt("a fox", None, model, SETTINGS, shots=("an owl, pixel art",))
     system, user = model.asked[2]
     assert "earlier prompts" in system.content and '\n"an owl, pixel art"\n' in user.content
+
+
+@pytest.mark.parametrize(
+    ("answer", "prompt"),
+    [
+        ('{"prompt": "a fox with a "hello" sign"}', 'a fox with a "hello" sign'),
+        ('```json\n{"prompt": "a "red" fox, ink"}\n```', 'a "red" fox, ink'),
+        ('{"prompt": "a "red" fox", "style": "ink"}', 'a "red" fox'),
+        ('Here it is: {"prompt": "a \\"red\\" "old" fox"}', 'a "red" "old" fox'),
+        ('{"prompt": "a fox,\nink"}', "a fox, ink"),
+        ("a fox, ink drawing\nEnjoy!", "a fox, ink drawing"),
+    ],
+)
+def test_a_prompt_is_found_in_json_whose_quotes_are_bare(answer: str, prompt: str) -> None:
+    assert rewrite_prompt("a fox", ANA, Parrot(answer), SETTINGS) == (prompt, ())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"prompt": "a fox, soft light',
+        'Sure: {"prompt": "a fox, soft light',
+        '```json\n{"prompt": "a fox',
+        '["a fox"]',
+        '{"prompt": {"text": "a fox"}}',
+        '{"prompt": "a fox with \\x"}',
+        "",
+    ],
+)
+def test_json_without_a_whole_prompt_is_asked_for_again_and_never_drawn(answer: str) -> None:
+    cut = Parrot(answer, json.dumps({"prompt": "a fox, ink"}))
+    assert rewrite_prompt("a fox", ANA, cut, SETTINGS) == ("a fox, ink", ("retried",))
+    assert all(message.content for message in cut.asked[1])
+    asked = rewrite_prompt("a fox", ANA, Parrot(answer), SETTINGS)
+    assert asked == ("a fox", ("retried", "subject_lost"))

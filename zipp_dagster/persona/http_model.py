@@ -38,6 +38,13 @@ class _Transient(Exception):
         self.wait_s = wait_s
 
 
+class _Incomplete(_Transient):
+    """A completion that is empty or was cut: no answer, and nothing to wait for before another try."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, 0.0)
+
+
 class _NoSchema(Exception):
     """The endpoint knows no JSON schema; the prompt's own words have to do."""
 
@@ -106,7 +113,7 @@ class HttpModel:
             }
         key = json.dumps([self._settings.base_url, request], sort_keys=True).encode()
         cached = self._cache.get(key) if self._cache else None
-        if cached is not None:
+        if cached and cached.strip():  # earlier releases kept empty answers
             with self._lock:
                 self._usage.cached += 1
             return cached
@@ -128,7 +135,7 @@ class HttpModel:
         return {"role": message.role, "content": parts}
 
     def _call(self, request: dict[str, Any]) -> str:
-        """One completion, retried on what may pass: rate limits, server errors, cut answers."""
+        """One completion, retried on what may pass: rate limits, server errors, incomplete answers."""
         attempt = 0
         while True:
             if not self._takes_schema:
@@ -186,11 +193,29 @@ class HttpModel:
             self._usage.cost += (
                 into * self._settings.price_in + out * self._settings.price_out
             ) / 1e6
-        return str(choices[0].message.content or "")
+        return _whole_answer(choices[0])
 
     def _without_key(self, text: str) -> str:
         key = self._settings.api_key.get_secret_value()
         return text.replace(key, "(the key)") if key else text
+
+
+_INCOMPLETE = {
+    "length": "the answer was cut at its longest length: raise persona.language_model.max_new_tokens",
+    "content_filter": "a content filter cut the answer",
+}
+
+
+def _whole_answer(choice: Any) -> str:
+    """The text of a completion. Raises _Incomplete where it is empty or says that it was cut."""
+    reason = _INCOMPLETE.get(str(getattr(choice, "finish_reason", None)))
+    if reason:
+        raise _Incomplete(reason)
+    text = str(choice.message.content or "")
+    if not text.strip():
+        refused = getattr(choice.message, "refusal", None)
+        raise _Incomplete("the model refused to answer" if refused else "the answer is empty")
+    return text
 
 
 def _wait(error: Any) -> float | None:

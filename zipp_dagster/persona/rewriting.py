@@ -13,6 +13,7 @@ shows to the rewriter is in `rewrite_jobs.py`:
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -251,22 +252,51 @@ def _reminder(job: Job, prompt: str) -> tuple[Message, Message]:
         else "Add nothing that the prompt does not show."
     )
     return (
-        Message("assistant", prompt),
+        # Some endpoints refuse an empty turn.
+        Message("assistant", prompt or "{}"),
         Message("user", f"The subject changed. {keep} Rewrite once more: {defuse(job.base)}"),
     )
 
 
+# The value of "prompt" up to the quote that ends it: whatever quotes stand inside.
+_FIELD = re.compile(
+    r'"prompt"\s*:\s*"(?P<value>.*?)"\s*(?:\}\s*(?:```)?\s*$|,\s*"\w+"\s*:)', re.DOTALL
+)
+_BARE_QUOTE = re.compile(r'(?<!\\)"')
+_KEY = re.compile(r'"prompt"\s*:')
+_JSON_BEGINS = ("{", "[", "```")
+
+
 def _clean(answer: str) -> str:
-    """The prompt in an answer: the JSON field, or the first line without a label and quotes."""
+    """The prompt in an answer: the JSON field, or the first line without a label and quotes.
+
+    Empty where the answer is JSON without a whole prompt: nothing of its form may be drawn.
+    """
     try:
-        text = str(parse_json(answer).get("prompt", ""))
+        text = parse_json(answer).get("prompt", "")
+        text = text if isinstance(text, str) else ""
     except ValueError:
-        lines = [line.strip() for line in answer.splitlines() if line.strip()]
-        text = lines[0] if lines else ""
+        text = _from_broken_json(answer)
         head, _, tail = text.partition(":")
         if tail and head.lower().strip(" *") in ("prompt", "rewritten prompt", "new prompt"):
             text = tail
     return " ".join(text.strip(" \"'`*").lower().split())
+
+
+def _from_broken_json(answer: str) -> str:
+    """The field of JSON whose inner quotes are bare; of other words the first line; else nothing."""
+    field = _FIELD.search(answer)
+    if field:
+        quoted = _BARE_QUOTE.sub(r'\\"', field["value"])
+        try:
+            value = json.loads(f'"{quoted}"', strict=False)
+        except json.JSONDecodeError:
+            return ""
+        return str(value)
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    if not lines or lines[0].startswith(_JSON_BEGINS) or _KEY.search(answer):
+        return ""
+    return lines[0]
 
 
 def fit(prompt: str, base: str, limit: int, count_tokens: TokenCount) -> str:
