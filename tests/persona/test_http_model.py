@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import threading
 import time
@@ -8,17 +10,22 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from zipp_dagster.persona.answer_cache import AnswerCache
-from zipp_dagster.persona.config import LanguageModelSettings
+from zipp_dagster.persona.config import LanguageModelSettings, PersonaSettings
 from zipp_dagster.persona.http_model import HttpModel
 from zipp_dagster.persona.language_models import (
     CACHE_FOLDER,
     LanguageModelError,
     Message,
+    NoAnswer,
     load_language_model,
 )
+from zipp_dagster.persona.personas import build_personas
+from zipp_dagster.persona.rewriting import rewrite_prompt
 
 
 class Server(ThreadingHTTPServer):
@@ -29,6 +36,7 @@ class Server(ThreadingHTTPServer):
         self.script: list[object] = []
         self.requests: list[dict] = []
         self.keys: list[str | None] = []
+        self.refused_words = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,6 +59,14 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             said = {"error": {"message": f"wrong: {self.headers['Authorization']}"}}
             self.wfile.write(json.dumps(said).encode())
+            return
+        if isinstance(step, dict) or ((said := self.server.refused_words) and said in str(body)):
+            refusal = step if isinstance(step, dict) else {"status": 400, "code": "content_filter"}
+            self.send_response(refusal["status"])
+            self.end_headers()
+            text = f"I will not: {body['messages'][-1]['content']}"
+            error = {"message": text, "code": refusal["code"], "type": refusal.get("type")}
+            self.wfile.write(json.dumps({"error": error}).encode())
             return
         if step == "hang":
             time.sleep(1)
@@ -141,8 +157,8 @@ def test_a_partial_answer_is_asked_for_again_at_once_and_counted(server, fault) 
 def test_a_partial_answer_is_never_kept(server, tmp_path: Path, fault) -> None:
     cached = settings(server, cache_dir=str(tmp_path))
     server.script = [fault] * 3
-    with pytest.raises(LanguageModelError, match=r"tiny@.* failed 3 times"):
-        HttpModel(cached).generate([ASK])
+    (answer,) = HttpModel(cached).generate([ASK])
+    assert isinstance(answer, NoAnswer) and answer.reason.endswith("(3 times)")
     assert not list(tmp_path.rglob("*.json"))
     assert HttpModel(cached).generate([ASK]) == ["echo hello"]
 
@@ -192,6 +208,106 @@ def test_an_endpoint_without_json_schemas_is_asked_without(server) -> None:
     model = HttpModel(settings(server, concurrency=1))
     assert model.generate([ASK, ASK], {"title": "T"}) == ["echo hello"] * 2
     assert ["response_format" in body for body in server.requests] == [True, False, False]
+
+
+def test_one_refused_question_leaves_the_others_their_answers_and_the_schema(server) -> None:
+    server.refused_words = "forbidden"
+    model = HttpModel(settings(server, concurrency=1))
+    asked = [[Message("user", word)] for word in ("a", "forbidden", "b")]
+    assert model.generate(asked, {"title": "T"}) == [
+        "echo a",
+        NoAnswer("refused with HTTP 400 (content_filter)"),
+        "echo b",
+    ]
+    assert model.usage.unanswered == 1
+    # Put once more without the schema; what was refused was not the schema, so it stays in use.
+    assert ["response_format" in body for body in server.requests] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_a_question_that_is_too_long_has_no_answer(server, status: int) -> None:
+    server.script = [{"status": status, "code": None, "type": "invalid_request_error"}] * 2
+    (answer,) = HttpModel(settings(server)).generate([ASK])
+    assert answer == NoAnswer(f"refused with HTTP {status} (invalid_request_error)")
+
+
+def test_refused_questions_are_asked_again_in_a_second_run_and_kept_ones_are_not(
+    server, tmp_path: Path
+) -> None:
+    server.refused_words = "forbidden"
+    cached = settings(server, cache_dir=str(tmp_path))
+    asked = [[Message("user", f"{i} {'forbidden' if i < 10 else ''}")] for i in range(30)]
+    first = HttpModel(cached).generate(asked[::-1])
+    assert sum(isinstance(answer, NoAnswer) for answer in first) == 10
+    again = HttpModel(cached)
+    assert again.generate(asked[::-1]) == first and again.usage.cached == 20
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_is_wrong_with_every_question_ends_the_run(server, status: int) -> None:
+    server.script = [{"status": status, "code": "unknown_model"}] * 100
+    with pytest.raises(LanguageModelError, match=rf"tiny.*HTTP {status} \(unknown_model\)"):
+        HttpModel(settings(server, concurrency=1)).generate([ASK] * 100)
+    assert len(server.requests) < 10
+
+
+def test_an_endpoint_that_refuses_most_questions_ends_the_run_early(server) -> None:
+    server.refused_words = "hello"
+    model = HttpModel(settings(server, concurrency=1))
+    assert model.generate([[Message("user", "a")]]) == ["echo a"]
+    with pytest.raises(LanguageModelError, match=r"answered 1 of the latest 9 .*content_filter"):
+        model.generate([ASK] * 100)
+    assert len(server.requests) < 15
+
+
+@pytest.mark.parametrize("status", [400, 401, 503])
+def test_what_a_server_says_about_a_question_stays_out_of_reasons_and_errors(
+    server, status
+) -> None:
+    private = [Message("user", "I am Ana of Elm Street")]
+    code = "Ana of Elm Street"  # no code either, where it is a sentence
+    server.script = [{"status": status, "code": code, "type": "some_error"}] * 9
+    try:
+        shown = str(HttpModel(settings(server)).generate([private]))
+    except LanguageModelError as error:
+        shown = "".join(traceback.format_exception(error))
+    assert f"HTTP {status} (some_error)" in shown and "Ana" not in shown
+
+
+@pytest.mark.parametrize(
+    ("kept", "sent"), [("PNG", "png"), ("JPEG", "jpeg"), ("WEBP", "webp"), ("BMP", "png")]
+)
+def test_a_picture_is_sent_as_what_it_is(server, kept: str, sent: str) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (4, 4), "red").save(data, kept)
+    asked = [Message("user", "look", images=(data.getvalue(),))]
+    HttpModel(settings(server, vision=True)).generate([asked])
+    url = server.requests[0]["messages"][0]["content"][1]["image_url"]["url"]
+    head, _, body = url.partition(";base64,")
+    assert head == f"data:image/{sent}"
+    with Image.open(io.BytesIO(base64.b64decode(body))) as picture:
+        assert picture.format == sent.upper() and picture.size == (4, 4)
+
+
+def test_a_picture_that_nobody_can_read_is_not_sent(server) -> None:
+    asked = [Message("user", "look", images=(b"no picture",))]
+    (answer,) = HttpModel(settings(server, vision=True)).generate([asked])
+    assert answer == NoAnswer("a picture cannot be read") and not server.requests
+
+
+def test_a_refused_person_is_quarantined_and_a_refused_rewrite_is_the_base_prompt(
+    server, evidence_file, tmp_path: Path
+) -> None:
+    server.refused_words = "forbidden"
+    model = HttpModel(settings(server))
+    file = evidence_file({1: ["forbidden words of mine"], 2: ["I love foxes"]})
+    report = build_personas([file], model, PersonaSettings(), tmp_path / "out")
+    why = pq.read_table(report.file)["quarantined"].to_pylist()
+    assert why[0] == "no answer: refused with HTTP 400 (content_filter)"
+    assert why[1].startswith("unparseable answer") and report.users == 2
+    assert report.usage["unanswered"] == 1 and report.retried == 1
+    prompt, flags = rewrite_prompt("a forbidden fox", None, model, PersonaSettings())
+    assert (prompt, flags) == ("a forbidden fox", ("unanswered",))
 
 
 def test_tokens_have_their_price(server) -> None:

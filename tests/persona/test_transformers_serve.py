@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.persona.tiny_models import tiny_language_model
@@ -54,14 +55,17 @@ def endpoint(tmp_path: Path) -> Iterator[LanguageModelSettings]:
         process.wait(20)
 
 
-def test_personas_are_asked_of_a_real_server_and_garbage_is_quarantined(
+def test_personas_are_asked_of_a_real_server_and_cut_answers_are_quarantined_and_not_kept(
     endpoint: LanguageModelSettings, evidence_file, tmp_path: Path
 ) -> None:
-    model = load_language_model(endpoint, tmp_path / "home")
+    """Random weights never end: every answer is cut at its longest length."""
+    endpoint = endpoint.model_copy(update={"max_retries": 1})
     file = evidence_file({1: ["I love watercolor foxes"], 2: ["I love neon cars"]})
-    report = build_personas([file], model, PersonaSettings(), tmp_path / "out")
-    assert report.users == 2 and report.reasons == {"unparseable answer": 2}
-    assert model.usage.calls == 4 and model.usage.completion_tokens > 0
-    again = load_language_model(endpoint, tmp_path / "home")
-    build_personas([file], again, PersonaSettings(), tmp_path / "again")
-    assert again.usage.calls == 0 and again.usage.cached == 4
+    for out in ("out", "again"):
+        model = load_language_model(endpoint, tmp_path / "home")
+        report = build_personas([file], model, PersonaSettings(), tmp_path / out)
+        assert report.users == 2 and report.reasons == {"no answer": 2}
+        (why,) = set(pq.read_table(report.file)["quarantined"].to_pylist())
+        assert "max_new_tokens" in why
+        assert model.usage.calls == 4 and model.usage.completion_tokens > 0
+        assert model.usage.cached == 0 and model.usage.unanswered == 2

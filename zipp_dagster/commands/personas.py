@@ -248,6 +248,7 @@ FLAGS = {
     "no_known_taste": "no taste for this kind of subject is known: the personal prompt is generic",
     "no_history": "the user has no past prompts to show",
     "shortened": "the personal prompt was cut to what the text encoder reads",
+    "unanswered": "the language model refused, or gave no whole answer: the prompt was left as it is",
     "subject_lost": "the rewrite lost the subject twice: the prompt was left as it is",
     "unlike": "its words were there, but it showed something else as well",
     "unsafe": "the rewrite held an address, a name or a link: the prompt was left as it is",

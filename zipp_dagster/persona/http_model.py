@@ -6,28 +6,38 @@ kept for a second run (`answer_cache.py`).
 
 from __future__ import annotations
 
-import base64
 import json
 import random
+import re
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from zipp_dagster.persona.answer_cache import AnswerCache
 from zipp_dagster.persona.config import LanguageModelSettings
+from zipp_dagster.persona.data_urls import data_url
 from zipp_dagster.persona.language_models import (
     NO_CACHE,
+    Answer,
     Conversation,
     LanguageModelError,
     Message,
+    NoAnswer,
     Usage,
 )
 
 _RETRIED_STATUS = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
+# What is wrong with one question: its content, its length, its pictures. All else (a key, a model, an
+# address) is wrong with every question.
+_REFUSED_STATUS = frozenset((400, 413, 415, 422))
 _LONGEST_WAIT_S = 60.0
+_LATEST: Final = 200
+_FEW: Final = 8
+"""Of the latest questions more than half may stay unanswered while they are fewer than these."""
 
 
 class _Transient(Exception):
@@ -45,8 +55,12 @@ class _Incomplete(_Transient):
         super().__init__(reason, 0.0)
 
 
+class _Unanswered(Exception):
+    """One conversation has no answer; others may have."""
+
+
 class _NoSchema(Exception):
-    """The endpoint knows no JSON schema; the prompt's own words have to do."""
+    """Refused with a JSON schema; without it the prompt's own words have to do."""
 
 
 class HttpModel:
@@ -74,6 +88,7 @@ class HttpModel:
         self._usage = Usage()
         self._lock = threading.Lock()
         self._takes_schema = True
+        self._latest: deque[bool] = deque(maxlen=_LATEST)
         # Jitter only spreads waiting calls in time; answers do not depend on it.
         self._jitter = random.Random(0)
 
@@ -94,10 +109,30 @@ class HttpModel:
 
     def generate(
         self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
-    ) -> list[str]:
-        """Answers in order. Raises LanguageModelError when a call fails for good."""
+    ) -> list[Answer]:
+        """Answers in order, NoAnswer for a conversation that the endpoint refuses.
+
+        Raises LanguageModelError when the endpoint fails for good, or refuses most of what it is
+        asked.
+        """
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
-            return list(pool.map(lambda one: self._answer(one, schema), conversations))
+            return list(pool.map(lambda one: self._outcome(one, schema), conversations))
+
+    def _outcome(self, conversation: Conversation, schema: Mapping[str, Any] | None) -> Answer:
+        try:
+            answer: Answer = self._answer(conversation, schema)
+        except _Unanswered as error:
+            answer = NoAnswer(str(error))
+        with self._lock:
+            self._latest.append(isinstance(answer, str))
+            asked, answered = len(self._latest), sum(self._latest)
+            self._usage.unanswered += isinstance(answer, NoAnswer)
+        if isinstance(answer, NoAnswer) and asked - answered >= max(_FEW, asked // 2 + 1):
+            raise LanguageModelError(
+                f"{self.name} answered {answered} of the latest {asked} questions, last: "
+                f"{answer.reason}; check persona.language_model"
+            )
+        return answer
 
     def _answer(self, conversation: Conversation, schema: Mapping[str, Any] | None) -> str:
         request: dict[str, Any] = {
@@ -126,26 +161,29 @@ class HttpModel:
         if not message.images or not self.sees:
             return {"role": message.role, "content": message.content}
         parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
-        for image in message.images:
-            encoded = base64.b64encode(image).decode()
-            kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-            parts.append(
-                {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}}
-            )
+        try:
+            parts += [
+                {"type": "image_url", "image_url": {"url": data_url(image)}}
+                for image in message.images
+            ]
+        except ValueError as error:
+            raise _Unanswered(str(error)) from None
         return {"role": message.role, "content": parts}
 
     def _call(self, request: dict[str, Any]) -> str:
         """One completion, retried on what may pass: rate limits, server errors, incomplete answers."""
-        attempt = 0
+        attempt, bare = 0, False
         while True:
-            if not self._takes_schema:
+            if bare or not self._takes_schema:
                 request = {k: v for k, v in request.items() if k != "response_format"}
             try:
-                return self._request(request)
+                answer = self._request(request)
             except _NoSchema:
-                self._takes_schema = False
+                bare = True
             except _Transient as error:
                 if attempt == self._settings.max_retries:
+                    if isinstance(error, _Incomplete):
+                        raise _Unanswered(f"{error} ({attempt + 1} times)") from None
                     raise LanguageModelError(
                         f"{self.name} failed {attempt + 1} times, last: {error}; raise "
                         "persona.language_model.max_retries or lower its concurrency"
@@ -157,6 +195,10 @@ class HttpModel:
                     self._usage.retries += 1
                 attempt += 1
                 time.sleep(min(wait, _LONGEST_WAIT_S))
+            else:
+                if bare:  # it was the schema, and not what was asked
+                    self._takes_schema = False
+                return answer
 
     def _request(self, request: dict[str, Any]) -> str:
         import openai
@@ -164,23 +206,25 @@ class HttpModel:
         try:
             answer = self._client.chat.completions.create(**request)
         except openai.APIStatusError as error:
-            said = self._without_key(error.response.text)
-            detail = said[:300]
-            # Some servers repeat the key that they refuse: it stays out of logs, with their error.
-            shown = error if said == error.response.text else None
+            # Neither the server's words nor its error, which holds them: they may repeat the key, or
+            # what was asked about a person.
+            said = self._without_key(_named(error))
             if error.status_code in _RETRIED_STATUS:
-                raise _Transient(f"HTTP {error.status_code}: {detail}", _wait(error)) from shown
+                raise _Transient(said, _wait(error)) from None
             if error.status_code in (400, 422) and "response_format" in request:
                 # Refused with a schema: is it the schema? The same request without it will tell.
-                raise _NoSchema from error
+                raise _NoSchema from None
+            if error.status_code in _REFUSED_STATUS:
+                raise _Unanswered(f"refused with {said}") from None
             raise LanguageModelError(
-                f"{self.name} refused: HTTP {error.status_code}: {detail}"
-            ) from shown
+                f"{self.name} refused: {said}; check the key, model and base_url of "
+                "persona.language_model"
+            ) from None
         except openai.APIConnectionError as error:
             why = error.__cause__ or error
             raise _Transient(f"{type(error).__name__}: {why}") from error
-        except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
-            raise _Transient("the answer is no JSON") from error
+        except (openai.APIResponseValidationError, json.JSONDecodeError):
+            raise _Transient("the answer is no JSON") from None
         choices = getattr(answer, "choices", None)
         if not choices:
             raise _Transient("the answer has no choices")
@@ -216,6 +260,17 @@ def _whole_answer(choice: Any) -> str:
         refused = getattr(choice.message, "refusal", None)
         raise _Incomplete("the model refused to answer" if refused else "the answer is empty")
     return text
+
+
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
+
+
+def _named(error: Any) -> str:
+    """The status of a refusal, with the server's code or type where it gives one."""
+    body = error.body if isinstance(error.body, Mapping) else {}
+    names = (str(body.get(key) or "") for key in ("code", "type"))
+    name = next((name for name in names if _NAME.fullmatch(name)), "")
+    return f"HTTP {error.status_code}" + (f" ({name})" if name else "")
 
 
 def _wait(error: Any) -> float | None:

@@ -36,6 +36,16 @@ class Message:
 Conversation = Sequence[Message]
 
 
+@dataclass(frozen=True)
+class NoAnswer:
+    """What stands where a model has no answer to one conversation; the reason quotes nobody."""
+
+    reason: str
+
+
+Answer = str | NoAnswer
+
+
 @dataclass
 class Usage:
     """What a model has consumed since it was loaded; `cost` in the currency of the settings."""
@@ -43,6 +53,7 @@ class Usage:
     calls: int = 0
     cached: int = 0
     retries: int = 0
+    unanswered: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
@@ -68,10 +79,11 @@ class LanguageModel(Protocol):
 
     def generate(
         self, conversations: Sequence[Conversation], schema: Mapping[str, Any] | None = None
-    ) -> list[str]:
+    ) -> Sequence[Answer]:
         """One answer a conversation, in order; with a JSON schema, models that can hold to it do.
 
-        An answer may still be no valid JSON: the caller parses and decides.
+        An answer may still be no valid JSON: the caller parses and decides. Where one conversation
+        has none (refused, too long, incomplete), its place says why.
         """
         ...
 

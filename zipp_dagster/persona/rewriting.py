@@ -24,7 +24,14 @@ import pyarrow as pa
 from zipp_dagster.persona import guards
 from zipp_dagster.persona.config import Method, PersonaSettings
 from zipp_dagster.persona.injection import defuse
-from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
+from zipp_dagster.persona.language_models import (
+    Answer,
+    Conversation,
+    LanguageModel,
+    Message,
+    NoAnswer,
+    parse_json,
+)
 from zipp_dagster.persona.lexical_rewriting import RewriteTask, style_for
 from zipp_dagster.persona.lexicon import words
 from zipp_dagster.persona.retrieval import Embed, past_prompts
@@ -139,17 +146,28 @@ def _rewrite_batch(
     prompts = [job.written or "" for job in jobs]
     asked = [i for i, job in enumerate(jobs) if job.written is None]
     conversations = {i: _conversation(jobs[i], settings) for i in asked}
-    answers = model.generate(list(conversations.values()), PROMPT_SCHEMA) if asked else []
-    for i, answer in zip(asked, answers, strict=True):
-        prompts[i] = _clean(answer)
     flags = [list(job.flags) for job in jobs]
-    lost = _lost_subjects(jobs, prompts, asked, settings, embed)
+
+    def take(places: Iterable[int], answers: Sequence[Answer]) -> list[int]:
+        """Keeps the prompts of answers; the places of those that are answers."""
+        answered = []
+        for i, answer in zip(places, answers, strict=True):
+            if isinstance(answer, NoAnswer):
+                prompts[i] = jobs[i].base
+                flags[i].append("unanswered")
+            else:
+                prompts[i] = _clean(answer)
+                answered.append(i)
+        return answered
+
+    answers = model.generate(list(conversations.values()), PROMPT_SCHEMA) if asked else []
+    lost = _lost_subjects(jobs, prompts, take(asked, answers), settings, embed)
     if lost:
         again = [(*conversations[i], *_reminder(jobs[i], prompts[i])) for i in lost]
-        for i, answer in zip(lost, model.generate(again, PROMPT_SCHEMA), strict=True):
-            prompts[i] = _clean(answer)
+        for i in lost:
             flags[i].append("retried")
-        lost = _lost_subjects(jobs, prompts, lost, settings, embed)
+        answered = take(lost, model.generate(again, PROMPT_SCHEMA))
+        lost = _lost_subjects(jobs, prompts, answered, settings, embed)
     rows = []
     for i, (job, prompt, raised) in enumerate(zip(jobs, prompts, flags, strict=True)):
         if i in lost:

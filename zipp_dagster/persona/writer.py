@@ -20,7 +20,14 @@ from zipp_dagster.persona.bundles import EvidenceBundle, bundles_of, community_i
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.contexts import all_contexts
 from zipp_dagster.persona.injection import defuse
-from zipp_dagster.persona.language_models import Conversation, LanguageModel, Message, parse_json
+from zipp_dagster.persona.language_models import (
+    Answer,
+    Conversation,
+    LanguageModel,
+    Message,
+    NoAnswer,
+    parse_json,
+)
 from zipp_dagster.persona.lexical_persona import PersonaTask
 from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
 from zipp_dagster.persona.templates import PromptTemplate, load_template
@@ -37,6 +44,9 @@ PERSONAS_SCHEMA: Final = pa.schema(
         ("quarantined", pa.string()),
     ]
 )
+
+UNPARSEABLE: Final = "unparseable answer"
+UNANSWERED: Final = "no answer"
 
 PicturesOf = Callable[[Sequence[int]], Mapping[int, Mapping[str, bytes]]]
 """Users to the encoded pictures that they posted, by the id that a claim cites."""
@@ -155,7 +165,10 @@ def _ask(
     rendered = template if getattr(model, "reads_prose", True) else None
     conversations = [persona_conversation(bundle, rendered, seen) for bundle, seen in asked]
     drafts = [_parsed(answer) for answer in model.generate(conversations, persona_schema())]
-    failed = [i for i, draft in enumerate(drafts) if isinstance(draft, str)]
+    # What the model would not answer, it was asked as often as may help.
+    failed = [
+        i for i, draft in enumerate(drafts) if isinstance(draft, str) and UNPARSEABLE in draft
+    ]
     if failed:
         reminder = Message("user", "Answer with one valid JSON object by the schema, nothing else.")
         second: list[Conversation] = [(*conversations[i], reminder) for i in failed]
@@ -164,11 +177,13 @@ def _ask(
     return drafts, len(failed)
 
 
-def _parsed(answer: str) -> Persona | str:
+def _parsed(answer: Answer) -> Persona | str:
+    if isinstance(answer, NoAnswer):
+        return f"{UNANSWERED}: {answer.reason}"
     try:
         return parse_persona(answer)
     except ValueError as error:
-        return f"unparseable answer: {error}"
+        return f"{UNPARSEABLE}: {error}"
 
 
 def _row(

@@ -10,7 +10,7 @@ import re
 
 from zipp_dagster.persona.bundles import EvidenceBundle, Snippet
 from zipp_dagster.persona.config import PersonaSettings
-from zipp_dagster.persona.language_models import LanguageModel
+from zipp_dagster.persona.language_models import LanguageModel, NoAnswer
 from zipp_dagster.persona.schema import Persona, persona_schema
 from zipp_dagster.persona.templates import load_template
 from zipp_dagster.persona.writer import parse_persona, persona_conversation
@@ -56,7 +56,10 @@ def persona_of_text(
     snippets = tuple(Snippet(f"text:{i}", "", said) for i, said in enumerate(sentences, 1))
     bundle = EvidenceBundle(0, (), snippets, 0)
     conversation = persona_conversation(bundle, load_template(settings.template))
-    found = parse_persona(model.generate([conversation], persona_schema())[0])
+    (answer,) = model.generate([conversation], persona_schema())
+    if isinstance(answer, NoAnswer):
+        raise PersonaError(f"the persona text got no answer: {answer.reason}")
+    found = parse_persona(answer)
     document = found.model_dump(mode="json") | {"summary": summary}
     persona = checked(document, settings, "the persona text")
     return persona, () if persona.preferences else (NOTHING_RECOGNISED,)
