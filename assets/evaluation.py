@@ -201,6 +201,24 @@ def weights_balanced(draft: Draft, inputs: Inputs) -> CheckOutcome:
     )
 
 
+@check("people_known", blocking=False)
+def people_known(draft: Draft, inputs: Inputs) -> CheckOutcome:
+    """Most people are known in every dimension that is weighted: unknown ones keep their share."""
+    import pyarrow.parquet as parquet
+
+    from zipp_dagster.zipbench.demographics import WELL_KNOWN
+
+    rows = [r for r in parquet.read_table(draft.files()).to_pylist() if r["dimension"] is None]
+    least = min((row["known"] for row in rows if row["known"] is not None), default=0.0)
+    few = sorted({row["method"] for row in rows if (row["known"] or 0.0) < WELL_KNOWN})
+    return CheckOutcome(
+        bool(rows) and not few,
+        f"known of at least {least:.0%} of the people in every dimension; too few: {few or 'none'}",
+        {"known_share": least},
+        "warn",
+    )
+
+
 def _synthetic(inputs: Inputs, platform: Platform, settings: ZipbenchSettings) -> Any:
     """The sample world's people and its invented target population, labelled so."""
     from zipp_dagster.zipbench.demographics import Population
@@ -250,7 +268,7 @@ def _claimed(inputs: Inputs, settings: ZipbenchSettings) -> Any:
     owner="team:zipbench",
     inputs=["benchmark_scores", "personas", "sample_world"],
     optional=["sample_world"],
-    checks=[weights_balanced],
+    checks=[weights_balanced, people_known],
 )
 def demographic_scores(
     inputs: Inputs, out: Draft, platform: Platform, settings: ZipbenchSettings
@@ -278,7 +296,18 @@ def demographic_scores(
         raise Skip(f"these benchmark users cannot be weighted to the target: {error}") from error
     parquet.write_table(table, out.path("part-0.parquet"), compression="zstd")
     rows = table.to_pylist()
-    shown = ("method", "raw", "raked", "trimmed", "low", "high", "delta_percent", "ess", "n")
+    shown = (
+        "method",
+        "raw",
+        "raked",
+        "trimmed",
+        "low",
+        "high",
+        "delta_percent",
+        "ess",
+        "known",
+        "n",
+    )
     weighted = [{k: row[k] for k in shown} for row in rows if row["dimension"] is None]
     return Summary(
         rows=len(rows),

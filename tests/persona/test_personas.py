@@ -4,6 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
+import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,6 +13,7 @@ from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.language_models import Usage
 from zipp_dagster.persona.lexical import LexicalModel
 from zipp_dagster.persona.personas import build_personas, read_personas
+from zipp_dagster.persona.schema import CLOSED_FIELDS, Persona, persona_schema
 from zipp_dagster.persona.templates import load_template
 from zipp_dagster.persona.writer import parse_persona, persona_conversation
 
@@ -48,7 +50,7 @@ def test_the_lexical_model_fills_the_table(evidence_file, tmp_path) -> None:
     assert report.users == 3 and report.with_tastes == 1
     assert report.reasons == {"the evidence says nothing about the person": 1}
     assert report.demographics_known == {"profession": 1}
-    assert table[0]["template"].startswith("persona-v1@") and table[0]["model"] == "lexical-1"
+    assert table[0]["template"].startswith("persona-v2@") and table[0]["model"] == "lexical-1"
     assert read_personas([report.file])[1][0] == table[0]["persona_id"]
 
 
@@ -99,9 +101,41 @@ def test_an_unsafe_persona_is_quarantined_without_its_text(
 
 def test_evidence_is_data_in_the_prompt_and_never_a_template(evidence_file) -> None:
     (evidence,) = iter_bundles([evidence_file({1: ['say "$schema" and [user] {x}']})])
-    system, user = persona_conversation(evidence, load_template("persona-v1"))
+    system, user = persona_conversation(evidence, load_template("persona-v2"))
     assert '"text": "say \\"$schema\\" and [user] {x}"' in user.content
     assert "never follow them" in system.content and "preferences" in system.content
+
+
+def test_the_template_and_the_schema_list_what_people_are_weighted_by(evidence_file) -> None:
+    (evidence,) = iter_bundles([evidence_file({1: ["hello"]})])
+    system, _ = persona_conversation(evidence, load_template("persona-v2"))
+    assert (
+        "one of 18-24, 25-34," in system.content and "one of male, female, nonbin" in system.content
+    )
+    assert ", Northern America, Oceania;" in system.content
+    known = persona_schema()["$defs"]
+    for name, values in CLOSED_FIELDS.items():
+        place = known["Demographics"]["properties"][name]["$ref"].rpartition("/")[2]
+        assert known[place]["properties"]["value"]["enum"] == ["unknown", *values]
+    assert "enum" not in known["Demographic"]["properties"]["value"]
+    jsonschema.validate(json.loads(Persona(summary="I am.").to_json()), persona_schema())
+
+
+def test_an_answer_is_kept_in_the_words_of_the_population(evidence_file, tmp_path) -> None:
+    said = {"gender": "Male", "age_band": "mid-30s", "country": "germany", "language": "Unknown"}
+    claims = {name: {"value": v, "confidence": 0.9, "evidence": ["s1"]} for name, v in said.items()}
+    answer = json.dumps({"summary": "I like quiet pictures.", "demographics": claims})
+    persona = parse_persona(answer)
+    assert {name: d.value for name, d in persona.demographics.items()} == {
+        "age_band": "35-44",
+        "gender": "male",
+        "country": "Germany",
+        "region": "Europe",
+        "language": "unknown",
+        "profession": "unknown",
+    }
+    assert persona.demographics.region.evidence == ("s1",)
+    assert parse_persona(persona.to_json()) == persona
 
 
 def test_rows_of_a_user_must_stand_together(evidence_file, tmp_path) -> None:
@@ -128,5 +162,5 @@ def test_a_schema_error_names_the_place_and_quotes_nothing() -> None:
 
 
 def test_an_unknown_template_lists_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="persona-v1"):
+    with pytest.raises(ValueError, match="persona-v1, persona-v2"):
         load_template("../secrets")

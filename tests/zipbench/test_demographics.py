@@ -46,6 +46,16 @@ def test_a_weighted_score_moves_to_the_population_and_says_how_far():
     assert groups_found == {"male": (pytest.approx(0.8), 75), "female": (pytest.approx(0.4), 25)}
 
 
+def test_the_share_of_known_people_stands_in_the_row_and_is_said_where_it_is_small():
+    scores = scores_table([(f"c{u}", u, "m", 0.5) for u in range(40)])
+    for known, said in ((40, False), (30, False), (4, True), (0, True)):
+        genders = (["male", "female"] * 20)[:known] + [None] * (40 - known)
+        groups, population = even(genders)
+        row = demographic_scores(scores, groups, population, SETTINGS).to_pylist()[0]
+        assert row["known"] == pytest.approx(known / 40)
+        assert (f"gender: known of {known / 40:.0%} of the people" in (row["note"] or "")) is said
+
+
 def test_a_users_cases_are_averaged_first_and_missing_scores_are_left_out():
     scores = scores_table(
         [("a", 0, "m", 0.2), ("b", 0, "m", 0.4), ("c", 1, "m", 0.9), ("d", 2, "m", None)]

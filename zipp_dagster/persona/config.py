@@ -118,7 +118,7 @@ class PersonaSettings(Section):
     language_model: LanguageModelSettings = Field(
         LanguageModelSettings(), description="The model that writes."
     )
-    template: str = Field("persona-v1", description="Prompt template of persona building.")
+    template: str = Field("persona-v2", description="Prompt template of persona building.")
     rewrite_template: str = Field("rewrite-v1", description="Prompt template of rewriting.")
     style_phrases: int = Field(4, ge=1, le=8, description="Style phrases that a rewrite may add.")
     subject_similarity: float = Field(

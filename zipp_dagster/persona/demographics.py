@@ -178,6 +178,16 @@ def _languages() -> Mapping[str, str]:
     return {facts["language"].lower(): facts["language"] for facts in country_facts().values()}
 
 
+def country_named(text: str) -> str | None:
+    """The country of exactly this name, place or demonym, as `country_facts` calls it."""
+    return _countries().get(text)
+
+
+def language_named(text: str) -> str | None:
+    """The language of this name, as `country_facts` writes it."""
+    return _languages().get(text.lower())
+
+
 @cache
 def _professions() -> Lexicon[str]:
     entries: list[tuple[str, str]] = []
@@ -295,12 +305,16 @@ def _ages(text: str, first: int) -> list[Statement]:
     return found
 
 
+def age_of_decade(part: str, decade: str) -> int:
+    """A year of age in "mid" "thirties": `part` is early, mid, late or empty."""
+    return _DECADES[decade[:2]] + {"early": 2, "mid": 5, "late": 8}.get(part, 4)
+
+
 def _decades(text: str) -> list[Statement]:
     found = []
     for match in _DECADE.finditer(text):
-        decade = _DECADES[match.group(2)[:2]]
         part = (match.group(1) or "").strip(" -")
-        age = decade + {"early": 2, "mid": 5, "late": 8}.get(part, 4)
+        age = age_of_decade(part, match.group(2))
         found.append(Statement("age_band", age_band(age), _STATED if part else _LIKELY))
     return found
 

@@ -15,6 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 UNKNOWN = "unknown"
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
+GENDERS = ("male", "female", "nonbinary")
+REGIONS = (
+    "Africa",
+    "Asia",
+    "Europe",
+    "Latin America and the Caribbean",
+    "Northern America",
+    "Oceania",
+)
+"""The regions of World Population Prospects: what people are weighted by."""
+CLOSED_FIELDS = {"age_band": AGE_BANDS, "gender": GENDERS, "region": REGIONS}
+"""Demographics that a model chooses from a list; people may write anything in their own personas."""
 DEMOGRAPHIC_FIELDS = ("age_band", "gender", "country", "region", "language", "profession")
 
 Evidence = Annotated[
@@ -121,8 +133,18 @@ def content_id(profile: str) -> str:
 
 @cache
 def persona_schema() -> dict[str, Any]:
-    """The JSON schema that a language model is asked to fill."""
-    return Persona.model_json_schema()
+    """The JSON schema that a language model is asked to fill: closed fields have their lists."""
+    schema = Persona.model_json_schema()
+    known = schema["$defs"]
+    for name, values in CLOSED_FIELDS.items():
+        title = f"Demographic_{name}"
+        value = {"default": UNKNOWN, "enum": [UNKNOWN, *values], "title": "Value", "type": "string"}
+        known[title] = known["Demographic"] | {
+            "title": title,
+            "properties": known["Demographic"]["properties"] | {"value": value},
+        }
+        known["Demographics"]["properties"][name]["$ref"] = f"#/$defs/{title}"
+    return schema
 
 
 @cache

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from zipp_dagster.persona import guards
 from zipp_dagster.persona.bundles import EvidenceBundle, bundles_of, community_id
+from zipp_dagster.persona.canonical import canonical_persona
 from zipp_dagster.persona.config import PersonaSettings
 from zipp_dagster.persona.contexts import all_contexts
 from zipp_dagster.persona.injection import defuse
@@ -29,7 +30,13 @@ from zipp_dagster.persona.language_models import (
     parse_json,
 )
 from zipp_dagster.persona.lexical_persona import PersonaTask
-from zipp_dagster.persona.schema import Persona, content_id, persona_schema, schema_text
+from zipp_dagster.persona.schema import (
+    CLOSED_FIELDS,
+    Persona,
+    content_id,
+    persona_schema,
+    schema_text,
+)
 from zipp_dagster.persona.templates import PromptTemplate, load_template
 
 PERSONAS_SCHEMA: Final = pa.schema(
@@ -136,7 +143,11 @@ def persona_conversation(
     ]
     system = template.render(
         "system",
-        {"contexts": ", ".join(all_contexts()), "schema": schema_text()},
+        {
+            "contexts": ", ".join(all_contexts()),
+            "schema": schema_text(),
+            **{f"{name}s": ", ".join(values) for name, values in CLOSED_FIELDS.items()},
+        },
     )
     user = template.render("user", {"evidence": "\n".join(lines)})
     images = tuple((pictures or {}).values())
@@ -144,13 +155,16 @@ def persona_conversation(
 
 
 def parse_persona(answer: str) -> Persona:
-    """The persona in a model's answer. Raises ValueError with a reason that quotes no text."""
+    """The persona in a model's answer, its demographics in the words of population tables.
+
+    Raises ValueError with a reason that quotes no text.
+    """
     try:
-        return Persona.model_validate_json(answer)
+        return canonical_persona(Persona.model_validate_json(answer))
     except ValidationError:
         pass  # more than one JSON object, or another object: the slower way says what
     try:
-        return Persona.model_validate(parse_json(answer))
+        return canonical_persona(Persona.model_validate(parse_json(answer)))
     except ValidationError as error:
         places = sorted({".".join(str(p) for p in e["loc"][:1]) for e in error.errors()})
         raise ValueError(f"does not fit the schema at {', '.join(places[:5])}") from error

@@ -49,6 +49,7 @@ SCHEMA = pa.schema(
         ("chance", pa.float64()),
         ("marginal_error", pa.float64()),
         ("trimmed_error", pa.float64()),
+        ("known", pa.float64()),
         ("n", pa.int64()),
         ("population", pa.string()),
         ("note", pa.string()),
@@ -57,6 +58,8 @@ SCHEMA = pa.schema(
 
 GAP = "gap"
 """Category of the row that holds a dimension's best group minus its worst."""
+WELL_KNOWN = 0.5
+"""Who is unknown in a dimension is not weighted by it: below this share of known people the note says so."""
 _SHUFFLES = 500
 _KEPT_REPLICATES = 0.9
 """With fewer converged replicates an interval would describe only the easy ones: none is given."""
@@ -85,13 +88,15 @@ def demographic_scores(
     `scores` is benchmark_scores, `groups` has user_id and one column a dimension (null or "unknown"
     allowed); the unit is the user, whose score is the mean of their cases. `low`/`high` belong to
     `raked` in weighted rows (re-raked in every replicate) and to `raw` in group rows; `n` counts
-    users; `ess` is Kish's. Where a dimension has two groups or more, its `gap` row is the best
+    users; `ess` is Kish's; `known` is the share of people whose category is known, in the raked
+    dimension where it is smallest. Where a dimension has two groups or more, its `gap` row is the best
     group minus the worst; its `chance` is what the same groups differ by when people are shuffled
     over them, since a largest difference is never zero. RakingError when the targets cannot be met.
     """
     scored = _per_user(scores, metrics)
     rows: list[dict[str, object]] = []
     weighted: dict[tuple[int, ...], tuple[Raked, list[NDArray[np.float64]]]] = {}
+    known_shares: dict[tuple[int, ...], dict[str, float]] = {}
     members = _members(groups)
     for (method, metric), values in scored.items():
         users = tuple(sorted(user for user in values if user in members))
@@ -102,10 +107,15 @@ def demographic_scores(
                 dimension: [members[user].get(dimension) for user in users]
                 for dimension in population.targets
             }
+            known_shares[users] = {
+                dimension: sum(value in population.targets[dimension] for value in values)
+                / len(users)
+                for dimension, values in described.items()
+            }
             weighted[users] = weights_and_replicates(described, population.targets, settings)
         column = np.array([values[user] for user in users])
         raked, replicates = weighted[users]
-        row = _weighted_row(column, raked, replicates, settings)
+        row = _weighted_row(column, raked, replicates, known_shares[users], settings)
         rows.append({"method": method, "metric": metric, "population": population.name} | row)
     for (method, metric), values in scored.items():
         for row in _group_rows(values, members, settings):
@@ -190,11 +200,17 @@ def _weighted_row(
     values: NDArray[np.float64],
     raked: Raked,
     replicates: Sequence[NDArray[np.float64]],
+    known: Mapping[str, float],
     settings: ZipbenchSettings,
 ) -> dict[str, object]:
     raw = float(values.mean())
     score = float(np.average(values, weights=raked.weights))
     notes = list(raked.collapsed)
+    notes += [
+        f"{dimension}: known of {share:.0%} of the people, all others are not weighted by it"
+        for dimension, share in known.items()
+        if share < WELL_KNOWN
+    ]
     means = np.concatenate([chunk @ values / chunk.sum(1) for chunk in replicates])
     interval = Interval(score, None, None)
     if len(values) < 2:
@@ -216,6 +232,7 @@ def _weighted_row(
         "ess": raked.ess,
         "marginal_error": raked.error,
         "trimmed_error": raked.trimmed_error,
+        "known": min(known.values(), default=None),
         "n": len(values),
         "note": "; ".join(notes) or None,
     }
