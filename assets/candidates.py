@@ -53,7 +53,7 @@ def rewriter_usable(draft: Draft, inputs: Inputs, platform: Platform) -> CheckOu
 def _settings_of_rewriting(platform: Platform, partition: str | None) -> str:
     from zipp_dagster.persona.rewriter import rewriter_fingerprint
 
-    return rewriter_fingerprint(platform.settings.persona)
+    return rewriter_fingerprint(platform.settings.persona, platform.home)
 
 
 @artifact(
@@ -72,7 +72,7 @@ def rewriter(out: Draft, platform: Platform) -> Summary:
     """
     from zipp_dagster.persona.rewriter import write_rewriter
 
-    document = write_rewriter(platform.settings.persona, out.directory)
+    document = write_rewriter(platform.settings.persona, out.directory, platform.home)
     model = document["language_model"]
     return Summary(
         metadata={"template": document["template"], "kind": model["kind"], "model": model["model"]}

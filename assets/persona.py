@@ -183,6 +183,19 @@ def guards_hold(draft: Draft, inputs: Inputs) -> CheckOutcome:
     return CheckOutcome(total == 0, f"{total} violations", dict(violations))
 
 
+def _writing(platform: Platform, partition: str | None) -> str:
+    """The text of the template and the files of a local model: settings hold only their paths."""
+    from zipp_dagster.persona.model_files import model_files
+    from zipp_dagster.persona.templates import load_template
+
+    settings = platform.settings.persona
+    try:
+        template = load_template(settings.template).version
+    except ValueError:
+        template = "no template"  # whoever makes personas says which
+    return f"{template} {model_files(settings.language_model, platform.home)}".strip()
+
+
 @artifact(
     group="persona",
     kinds={"python", "parquet"},
@@ -191,6 +204,7 @@ def guards_hold(draft: Draft, inputs: Inputs) -> CheckOutcome:
     optional=["image_posts", "media"],
     checks=[guards_hold, few_quarantined, answers_parse],
     pool="llm",
+    external_state=_writing,
 )
 def personas(
     inputs: Inputs,

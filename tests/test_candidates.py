@@ -226,9 +226,6 @@ def test_a_broken_rewriter_is_kept_from_promotion_with_the_reason(make, tmp_path
 
     # Another text under the same name is another candidate.
     template.write_text(template.read_text().replace("$nobody_gives_this", "$persona"))
-    from zipp_dagster.persona.templates import load_template
-
-    load_template.cache_clear()
     platform = make(REWRITER_ASSETS, ZIPP_PERSONA__REWRITE_TEMPLATE=template)
     said = decision(platform, "rewriter_decision")
     # The lexical model reads no template: equal pictures, and nothing speaks against it.

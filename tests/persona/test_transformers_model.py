@@ -40,6 +40,16 @@ def test_a_batch_answers_in_order_whatever_the_lengths(checkpoint: Path) -> None
     assert model.name.startswith(f"transformers:{checkpoint.name}@")
 
 
+def test_the_name_tells_other_weights_of_the_same_size(tmp_path: Path) -> None:
+    folder = tiny_language_model(tmp_path / "llm")
+    first = load(folder).name
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert load(folder).name != first
+
+
 def test_a_prompt_longer_than_the_window_is_cut_and_answered(checkpoint: Path) -> None:
     assert len(load(checkpoint).generate([[Message("user", "word " * 2000)]])) == 1
 

@@ -99,7 +99,8 @@ NO_CACHE = "off"
 def load_language_model(settings: LanguageModelSettings, home: Path | None = None) -> LanguageModel:
     """The model that the settings name. Raises LanguageModelError for incomplete settings.
 
-    Answers of an endpoint are cached in `cache_dir`, or where that is empty under `home`.
+    Answers of an endpoint are cached in `cache_dir`, or where that is empty under `home`; hashes of a
+    local model's files are remembered there.
     """
     if not settings.cache_dir and home is not None:
         settings = settings.model_copy(update={"cache_dir": str(home / CACHE_FOLDER)})
@@ -114,7 +115,7 @@ def load_language_model(settings: LanguageModelSettings, home: Path | None = Non
     if settings.kind == "transformers":
         from zipp_dagster.persona.transformers_model import TransformersModel
 
-        return TransformersModel(settings)
+        return TransformersModel(settings, home)
     if not settings.base_url:
         raise LanguageModelError("language model kind 'http' needs persona.language_model.base_url")
     from zipp_dagster.persona.http_model import HttpModel

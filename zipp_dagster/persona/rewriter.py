@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zipp_dagster.persona.config import LanguageModelSettings, PersonaSettings
+from zipp_dagster.persona.model_files import model_files
 from zipp_dagster.persona.templates import load_template
 
 FILE: Final = "rewriter.json"
@@ -25,28 +26,33 @@ class RewriterError(ValueError):
     """A rewriter's files are not what rewriting needs; the message says which."""
 
 
-def rewriter_document(settings: PersonaSettings) -> dict[str, Any]:
+def rewriter_document(settings: PersonaSettings, home: Path | None = None) -> dict[str, Any]:
     """The rewriter of some settings as JSON types: name of the template, model, what shapes prompts.
 
-    Raises ValueError for a template that is not there.
+    Of a model in a local directory it holds the hash of the files, remembered under `home`. Raises
+    ValueError for a template that is not there.
     """
     template = load_template(settings.rewrite_template)
+    files = model_files(settings.language_model, home)
     return {
         "template": template.version,
         "language_model": settings.language_model.outcome_values(),
+        **({"model_files": files} if files else {}),
         **{name: getattr(settings, name) for name in SHAPING},
     }
 
 
-def rewriter_fingerprint(settings: PersonaSettings) -> str:
-    """What a rewriter's version depends on; another text of the template is another rewriter."""
-    text = json.dumps(rewriter_document(settings), sort_keys=True)
+def rewriter_fingerprint(settings: PersonaSettings, home: Path | None = None) -> str:
+    """What a rewriter's version depends on: another text or other weights are another rewriter."""
+    text = json.dumps(rewriter_document(settings, home), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_rewriter(settings: PersonaSettings, directory: Path) -> dict[str, Any]:
+def write_rewriter(
+    settings: PersonaSettings, directory: Path, home: Path | None = None
+) -> dict[str, Any]:
     """Writes the rewriter of some settings with the text of its template; returns the document."""
-    document = rewriter_document(settings)
+    document = rewriter_document(settings, home)
     (directory / FILE).write_text(json.dumps(document, indent=1, sort_keys=True))
     template = load_template(settings.rewrite_template)
     (directory / TEMPLATE_FILE).write_text(template.text, encoding="utf-8")

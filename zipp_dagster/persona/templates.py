@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from string import Template
 
@@ -37,9 +37,8 @@ class PromptTemplate:
         return Template(self.sections[section]).substitute(values)
 
 
-@cache
 def load_template(name: str) -> PromptTemplate:
-    """A template by its name (`persona-v1`), or by the path of a `.txt` file.
+    """A template by its name (`persona-v1`), or by the path of a `.txt` file, as it is now.
 
     Raises ValueError that lists those that exist.
     """
@@ -50,8 +49,12 @@ def load_template(name: str) -> PromptTemplate:
         raise ValueError(
             f"no prompt template {name!r}: there are {known}, or give the path of a .txt file"
         )
-    text = path.read_text(encoding="utf-8")
+    return _parsed(path.stem, path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=32)
+def _parsed(name: str, text: str) -> PromptTemplate:
     parts = _SECTION.split(text)
     sections = {key: body.strip() for key, body in zip(parts[1::2], parts[2::2], strict=True)}
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return PromptTemplate(path.stem if own else name, digest, sections, text)
+    return PromptTemplate(name, digest, sections, text)

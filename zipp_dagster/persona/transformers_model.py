@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +21,7 @@ from transformers.models.auto.modeling_auto import (  # noqa: TID253
 
 from zipp_dagster.persona.config import LanguageModelSettings
 from zipp_dagster.persona.language_models import Conversation, LanguageModelError, Usage
+from zipp_dagster.persona.model_files import model_files
 
 
 class TransformersModel:
@@ -32,8 +31,11 @@ class TransformersModel:
     `constrained`, only text that can still become JSON of the schema is ever chosen.
     """
 
-    def __init__(self, settings: LanguageModelSettings) -> None:
-        """Loads tokenizer and weights. Raises LanguageModelError if there is no such model."""
+    def __init__(self, settings: LanguageModelSettings, home: Path | None = None) -> None:
+        """Loads tokenizer and weights. Raises LanguageModelError if there is no such model.
+
+        Hashes of a directory's files are remembered under `home`.
+        """
         self._settings = settings
         self._usage = Usage()
         where = {"revision": settings.revision}
@@ -63,11 +65,13 @@ class TransformersModel:
         text_config = config.get_text_config()
         self._window = getattr(text_config, "max_position_embeddings", None) or 1_000_000
         self._constraints = _Constraints(self._tokenizer) if settings.constrained else None
-        self._name = f"transformers:{Path(settings.model).name}@{_fingerprint(settings)}"
+        # A directory's content, a hub model's revision.
+        version = model_files(settings, home)[:12] or settings.revision or "main"
+        self._name = f"transformers:{Path(settings.model).name}@{version}"
 
     @property
     def name(self) -> str:
-        """Kind, model, and revision or fingerprint of the directory."""
+        """Kind, model, and revision or the first of the hash of the directory's files."""
         return self._name
 
     @property
@@ -209,14 +213,3 @@ def _batches(order: list[int], images: list[list[Any]], size: int) -> list[list[
         rows = [i for i in order if bool(images[i]) is kind]
         batches += [rows[start : start + size] for start in range(0, len(rows), size)]
     return batches
-
-
-def _fingerprint(settings: LanguageModelSettings) -> str:
-    """The revision of a hub model; for a directory a hash of its config and file sizes."""
-    folder = Path(settings.model)
-    if not folder.is_dir():
-        return settings.revision or "main"
-    facts = [(f.name, f.stat().st_size) for f in sorted(folder.iterdir()) if f.is_file()]
-    config = folder / "config.json"
-    text = json.dumps(facts) + (config.read_text(encoding="utf-8") if config.exists() else "")
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
