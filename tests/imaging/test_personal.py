@@ -7,7 +7,7 @@ import torch
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.generation import draw
 from zipp_dagster.imaging.image_files import encode_png
-from zipp_dagster.imaging.personal.base import Fitted, History
+from zipp_dagster.imaging.personal.base import Fitted, History, encode_images
 from zipp_dagster.imaging.personal.drum import Drum, DrumAdapter, coreset, train_adapter
 from zipp_dagster.imaging.personal.fabric import Fabric
 from zipp_dagster.imaging.personal.lora import Lora, fingerprint
@@ -196,3 +196,72 @@ def test_histories_that_lack_what_a_method_needs_are_errors(sd):
 def test_a_fit_says_what_it_cost():
     fitted = Fitted("state", 1.5, 1.2)
     assert (fitted.seconds, fitted.cpu_seconds, fitted.numbers) == (1.5, 1.2, {})
+
+
+@pytest.fixture
+def half(sdxl_directory):
+    """A pipeline of SDXL's class in a short precision, as on an accelerator."""
+
+    def load(dtype):
+        loaded = load_pipeline(sdxl_directory, None, SETTINGS)
+        loaded.pipeline.to(dtype)
+        return loaded
+
+    return load
+
+
+def test_a_vae_that_overflows_in_float16_encodes_in_float32(half):
+    loaded = half(torch.float16)
+    vae = loaded.pipeline.vae
+    with torch.no_grad():  # sums of the first layer are beyond 65504 now; the next one normalises
+        vae.encoder.conv_in.weight.mul_(3e5)
+    batch = torch.ones(1, 3, 16, 16, dtype=torch.float16)
+    assert not vae.encode(batch).latent_dist.mean.isfinite().all()
+    latents = encode_images(loaded, HISTORY.liked_images, 16)
+    assert latents.isfinite().all() and latents.shape[:2] == (2, 4)
+    assert {p.dtype for p in vae.parameters()} == {torch.float16}
+    vae.register_to_config(force_upcast=False)
+    with pytest.raises(FloatingPointError, match="imaging.dtype=float32"):
+        encode_images(loaded, HISTORY.liked_images, 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_lora_trains_in_float32_whatever_the_generator_is_in(half, dtype):
+    loaded = half(dtype)
+    before = draw(loaded, PROMPTS[:2], SEEDS[:2], SETTINGS)
+    method = Lora(rank=2, steps=4, batch=2)
+    fitted = method.fit(loaded, HISTORY, SETTINGS)
+    weights = fitted.state.weights
+    assert {w.dtype for w in weights.values()} == {torch.float32}
+    assert all(w.isfinite().all() for w in weights.values())
+    assert any(float(w.abs().max()) > 0 for n, w in weights.items() if "lora_B" in n)
+    assert {p.dtype for p in loaded.pipeline.unet.parameters()} == {dtype}
+    images = method.draw(loaded, fitted, PROMPTS[:2], SEEDS[:2], SETTINGS)
+    assert (images != before).any()
+    assert (draw(loaded, PROMPTS[:2], SEEDS[:2], SETTINGS) == before).all()
+
+
+def test_lora_in_float16_learns_what_it_learns_in_float32(half, sdxl):
+    method = Lora(rank=2, steps=6, batch=2)
+    short, whole = (
+        method.fit(loaded, HISTORY, SETTINGS).state.weights
+        for loaded in (half(torch.float16), sdxl)
+    )
+    moved = torch.cat([w.flatten() for n, w in sorted(short.items()) if "lora_B" in n])
+    wanted = torch.cat([w.flatten() for n, w in sorted(whole.items()) if "lora_B" in n])
+    assert torch.nn.functional.cosine_similarity(moved, wanted, dim=0) > 0.9
+
+
+def test_a_loss_that_is_no_number_is_an_error(half):
+    loaded = half(torch.float16)
+    with torch.no_grad():
+        loaded.pipeline.unet.conv_out.bias.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match="loss of inf in step 1"):
+        Lora(rank=2, steps=2, batch=2).fit(loaded, HISTORY, SETTINGS)
+
+
+def test_fabric_draws_from_a_generator_in_float16(half):
+    loaded = half(torch.float16)
+    fitted = Fabric().fit(loaded, HISTORY, SETTINGS)
+    images = Fabric().draw(loaded, fitted, PROMPTS[:1], SEEDS[:1], SETTINGS)
+    assert (images != draw(loaded, PROMPTS[:1], SEEDS[:1], SETTINGS)).any()

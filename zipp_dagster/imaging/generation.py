@@ -100,10 +100,7 @@ def draw(
             "callback_on_step_end_tensor_inputs": rest.tensor_inputs,
         }
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-    if loaded.autocast is not None:
-        precision = torch.autocast("cpu", loaded.autocast)
-    with torch.no_grad(), precision:
+    with torch.no_grad(), loaded.precision():
         given = {"prompt": list(prompts)} if conditioning is None else dict(conditioning)
         out = loaded.pipeline(**given, generator=generators, **options).images
     pixels = np.asarray(out, dtype=np.float32)

@@ -6,6 +6,7 @@ Only loading and what a loaded pipeline says about itself live here; drawing is 
 # ruff: noqa: TID253  (diffusers: this module's subject)
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class LoadedPipeline:
     def arguments(self) -> set[str]:
         """The keyword arguments that this pipeline class understands."""
         return set(inspect.signature(self.pipeline.__call__).parameters)
+
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """What its models run under: matrix products in `autocast`, where that is set."""
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast("cpu", self.autocast)
 
 
 def pick_device(device: str) -> str:

@@ -105,7 +105,10 @@ def require_unet(loaded: LoadedPipeline, method: str) -> Any:
 
 @torch.no_grad()
 def encode_images(loaded: LoadedPipeline, images: Sequence[bytes], size: int) -> torch.Tensor:
-    """Encoded images to the VAE's scaled latents, [n, channels, h, w], at the image size."""
+    """Encoded images to the VAE's scaled latents, [n, channels, h, w], at the image size.
+
+    They have the VAE's dtype, or float32 where it overflows in float16, as that of SDXL does.
+    """
     pixels = []
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
@@ -114,6 +117,25 @@ def encode_images(loaded: LoadedPipeline, images: Sequence[bytes], size: int) ->
                 small = small.resize((size, size), Image.Resampling.BICUBIC)
         pixels.append(np.asarray(small, dtype=np.float32) / 127.5 - 1)
     vae = loaded.pipeline.vae
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(loaded.device, vae.dtype)
-    latents = vae.encode(batch).latent_dist.mean
+    with _without_overflow(vae):
+        batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(loaded.device, vae.dtype)
+        latents = vae.encode(batch).latent_dist.mean
+    if not latents.isfinite().all():
+        raise FloatingPointError(
+            f"{loaded.source} encodes images to values that are not numbers; set "
+            "imaging.dtype=float32"
+        )
     return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
+
+
+@contextlib.contextmanager
+def _without_overflow(vae: Any) -> Iterator[None]:
+    """A float16 VAE in float32 where its config says `force_upcast`, as pipelines decode with it."""
+    upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast", False)
+    if upcast:
+        vae.to(torch.float32)
+    try:
+        yield
+    finally:
+        if upcast:
+            vae.to(torch.float16)

@@ -2,7 +2,8 @@
 
 Low-rank updates of the attention projections (peft), trained on the user's liked images with their
 prompts by the model's own denoising objective. Nothing else of the pipeline changes; the adapter is
-named by the fit and taken off after drawing.
+named by the fit and taken off after drawing. Whatever the U-Net's precision, what is trained is
+float32: in float16 AdamW's epsilon is zero.
 """
 
 # ruff: noqa: TID253  (torch, diffusers, peft: this module's subject)
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
+from diffusers.training_utils import cast_training_params
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
 from zipp_dagster.imaging.config import ImagingSettings
@@ -60,7 +62,10 @@ class Lora:
     def fit(
         self, loaded: LoadedPipeline, history: History, settings: ImagingSettings, seed: int = 0
     ) -> Fitted:
-        """Trains the user's adapter; ValueError unless there is one prompt for each image."""
+        """Trains the user's adapter; ValueError unless there is one prompt for each image.
+
+        FloatingPointError where the loss is not a number.
+        """
         unet = require_unet(loaded, "lora")
         images, prompts = history.liked_images, history.liked_prompts
         if not images or len(images) != len(prompts):
@@ -80,6 +85,7 @@ class Lora:
             states = text_states(loaded, prompts)
             torch.manual_seed(seed)
             with _adapter(unet, config):
+                cast_training_params(unet)
                 losses = self._train(loaded, unet, latents, states, seed)
                 weights = get_peft_model_state_dict(unet, adapter_name=_ADAPTER)
                 weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
@@ -110,6 +116,8 @@ class Lora:
         weights = [p for p in unet.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(weights, lr=self.rate, weight_decay=0.0)
         device, losses = latents.device, []
+        # Gradients through float16 layers are mostly below the smallest float16.
+        scaler = torch.amp.GradScaler(device.type, enabled=unet.dtype == torch.float16)
         unet.train()
         for step in range(self.steps):
             rng = np.random.default_rng([seed, 12, step])
@@ -122,10 +130,7 @@ class Lora:
             times = torch.from_numpy(rng.integers(last, size=self.batch)).to(device)
             noisy = schedule.add_noise(clean, noise, times)
             shown = torch.where(empty.view(-1, 1, 1), states.negative[rows], states.prompt[rows])
-            precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-            if loaded.autocast is not None:
-                precision = torch.autocast("cpu", loaded.autocast)
-            with precision:
+            with _precision(loaded, unet):
                 out = unet(
                     noisy.to(unet.dtype),
                     times,
@@ -135,13 +140,20 @@ class Lora:
                 )[0].float()
             target = _target(schedule, clean, noise, times)
             loss = F.mse_loss(out, target)
+            losses.append(float(loss.detach()))
+            if not np.isfinite(losses[-1]):
+                raise FloatingPointError(
+                    f"lora: {loaded.source} has a loss of {losses[-1]} in step {step + 1}; set "
+                    "imaging.dtype=float32"
+                )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimiser)
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * min(1.0, (step + 1) / 10)
-            optimiser.step()
-            losses.append(float(loss.detach()))
+            scaler.step(optimiser)
+            scaler.update()
         unet.eval()
         return losses
 
@@ -158,6 +170,13 @@ class Lora:
         with _adapter(unet, fitted.state.config):
             set_peft_model_state_dict(unet, fitted.state.weights, adapter_name=_ADAPTER)
             return draw_batches(loaded, prompts, seeds, settings)
+
+
+def _precision(loaded: LoadedPipeline, unet: Any) -> contextlib.AbstractContextManager[object]:
+    """What a training step runs under: the U-Net's own precision where that is a short one."""
+    if unet.dtype in (torch.float16, torch.bfloat16):
+        return torch.autocast(torch.device(loaded.device).type, unet.dtype)
+    return loaded.precision()
 
 
 @contextlib.contextmanager
