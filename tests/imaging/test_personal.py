@@ -7,6 +7,7 @@ import torch
 from zipp_dagster.imaging.config import ImagingSettings
 from zipp_dagster.imaging.generation import draw
 from zipp_dagster.imaging.image_files import encode_png
+from zipp_dagster.imaging.personal import lora
 from zipp_dagster.imaging.personal.base import Fitted, History, encode_images
 from zipp_dagster.imaging.personal.drum import Drum, DrumAdapter, coreset, train_adapter
 from zipp_dagster.imaging.personal.fabric import Fabric
@@ -265,3 +266,36 @@ def test_fabric_draws_from_a_generator_in_float16(half):
     fitted = Fabric().fit(loaded, HISTORY, SETTINGS)
     images = Fabric().draw(loaded, fitted, PROMPTS[:1], SEEDS[:1], SETTINGS)
     assert (images != draw(loaded, PROMPTS[:1], SEEDS[:1], SETTINGS)).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "autocast", "bfloat16"])
+@pytest.mark.parametrize("which", ["sd", "sdxl", "sd3"])
+def test_unchanged_states_draw_what_the_prompt_draws(which, dtype, request):
+    directory = request.getfixturevalue(f"{which}_directory")
+    kind = "bfloat16" if dtype == "autocast" else "float32"
+    loaded = load_pipeline(directory, None, SETTINGS.model_copy(update={"dtype": kind}))
+    if dtype == "bfloat16":
+        loaded.pipeline.to(torch.bfloat16)
+    given = text_states(loaded, PROMPTS).arguments(loaded)
+    plain = draw(loaded, PROMPTS, SEEDS, SETTINGS)
+    assert (draw(loaded, PROMPTS, SEEDS, SETTINGS, given) == plain).all()
+
+
+@pytest.mark.parametrize("which", ["sd", "sdxl", "sd3"])
+def test_methods_on_text_states_keep_the_unconditional_branch(which, request):
+    loaded = load_pipeline(request.getfixturevalue(f"{which}_directory"), None, SETTINGS)
+    plain = draw(loaded, PROMPTS, SEEDS, SETTINGS)
+    liked = History(liked_prompts=HISTORY.liked_prompts)
+    for method in (Viper(strength=0.0), Drum(adapter_for(loaded, steps=0)[0])):
+        fitted = method.fit(loaded, liked, SETTINGS)
+        images = method.draw(loaded, fitted, PROMPTS, SEEDS, SETTINGS).astype(int)
+        assert np.abs(images - plain).max() <= 1, method.name
+
+
+def test_a_lora_s_empty_captions_are_what_drawing_has_for_the_unconditional_branch(sdxl):
+    states = text_states(sdxl, PROMPTS)
+    assert not states.negative.any() and not states.negative_pooled.any()
+    rows, empty = torch.tensor([0, 2]), torch.tensor([True, False])
+    shown, pooled = lora._captions(states, rows, empty)
+    assert not shown[0].any() and torch.equal(shown[1], states.prompt[2])
+    assert not pooled[0].any() and torch.equal(pooled[1], states.pooled[2])

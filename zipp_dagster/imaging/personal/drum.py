@@ -185,6 +185,6 @@ class Drum:
             references = fitted.state.expand(len(batch), *fitted.state.shape[1:])
             mixed = self.adapter.to(loaded.device)(states.prompt, references)
             kept = TextStates(mixed, states.negative, states.pooled, states.negative_pooled)
-            return kept.arguments()
+            return kept.arguments(loaded)
 
         return draw_batches(loaded, prompts, seeds, settings, conditioning)

@@ -129,13 +129,13 @@ class Lora:
             last = schedule.config.num_train_timesteps
             times = torch.from_numpy(rng.integers(last, size=self.batch)).to(device)
             noisy = schedule.add_noise(clean, noise, times)
-            shown = torch.where(empty.view(-1, 1, 1), states.negative[rows], states.prompt[rows])
+            shown, pooled = _captions(states, rows, empty)
             with _precision(loaded, unet):
                 out = unet(
                     noisy.to(unet.dtype),
                     times,
                     encoder_hidden_states=shown.to(unet.dtype),
-                    added_cond_kwargs=_added(loaded, clean, states, rows),
+                    added_cond_kwargs=_added(loaded, clean, pooled),
                     return_dict=False,
                 )[0].float()
             target = _target(schedule, clean, noise, times)
@@ -204,16 +204,27 @@ def _target(
     raise ValueError(f"lora: prediction type {kind!r} is neither epsilon nor v_prediction")
 
 
+def _captions(
+    states: TextStates, rows: torch.Tensor, empty: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """States [n, tokens, width] and pooled [n, width] of some rows; where `empty`, unconditional."""
+    shown = torch.where(empty.view(-1, 1, 1), states.negative[rows], states.prompt[rows])
+    if states.pooled is None or states.negative_pooled is None:
+        return shown, None
+    pooled = torch.where(empty.view(-1, 1), states.negative_pooled[rows], states.pooled[rows])
+    return shown, pooled
+
+
 def _added(
-    loaded: LoadedPipeline, clean: torch.Tensor, states: TextStates, rows: torch.Tensor
+    loaded: LoadedPipeline, clean: torch.Tensor, pooled: torch.Tensor | None
 ) -> dict[str, torch.Tensor] | None:
     """SDXL's second conditioning: the pooled text and the picture's size."""
-    if states.pooled is None:
+    if pooled is None:
         return None
     height, width = (side * loaded.pipeline.vae_scale_factor for side in clean.shape[2:])
     sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=clean.dtype)
     return {
-        "text_embeds": states.pooled[rows].to(clean),
+        "text_embeds": pooled.to(clean),
         "time_ids": sizes.expand(len(clean), -1).to(clean.device),
     }
 

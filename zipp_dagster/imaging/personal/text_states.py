@@ -1,6 +1,8 @@
 """Prompts as a text encoder's states, for pipelines with classifier-free guidance (SD, SDXL, SD 3).
 
-ViPer and DrUM change these states; the pipeline then takes them in the place of a prompt.
+ViPer and DrUM change these states; the pipeline then takes them in the place of a prompt. Unchanged
+states draw what the prompt draws: each pipeline makes its own unconditional branch, which for SDXL
+is no text but zeros.
 """
 
 # ruff: noqa: TID253  (torch: this module's subject)
@@ -13,37 +15,39 @@ from typing import Any
 
 import torch
 
-from zipp_dagster.imaging.pipelines import LoadedPipeline
+from zipp_dagster.imaging.pipelines import LoadedPipeline, denoiser
 
 
 @dataclass
 class TextStates:
-    """States of prompts [n, tokens, width], of the empty prompt, and what is pooled, if anything."""
+    """States of prompts [n, tokens, width], of their unconditional branch, and what is pooled, if
+    anything, [n, width].
+    """
 
     prompt: torch.Tensor
     negative: torch.Tensor
     pooled: torch.Tensor | None = None
     negative_pooled: torch.Tensor | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """As a pipeline's keyword arguments, in the place of `prompt`."""
+    def arguments(self, loaded: LoadedPipeline) -> dict[str, Any]:
+        """As a pipeline's keyword arguments, in the place of `prompt`, in its denoiser's dtype."""
         found = {
             "prompt_embeds": self.prompt,
             "negative_prompt_embeds": self.negative,
             "pooled_prompt_embeds": self.pooled,
             "negative_pooled_prompt_embeds": self.negative_pooled,
         }
-        return {key: value for key, value in found.items() if value is not None}
+        dtype = denoiser(loaded.pipeline).dtype
+        return {key: value.to(dtype) for key, value in found.items() if value is not None}
 
 
 @torch.no_grad()
 def text_states(loaded: LoadedPipeline, prompts: Sequence[str]) -> TextStates:
-    """States of prompts and of as many empty ones, float32.
+    """States of prompts and of the unconditional branch that plain drawing has, float32.
 
     Raises ValueError for a pipeline without an unconditional branch (FLUX embeds its guidance).
     """
-    empty = [""] * len(prompts)
-    out = _encode(loaded, prompts, do_classifier_free_guidance=True, negative_prompt=empty)
+    out = _encode(loaded, prompts, do_classifier_free_guidance=True)
     return TextStates(*(part.float() for part in out))
 
 
@@ -62,4 +66,5 @@ def _encode(loaded: LoadedPipeline, prompts: Sequence[str], **options: Any) -> A
         )
     texts = list(prompts)
     options |= {name: texts for name in ("prompt_2", "prompt_3") if name in known}
-    return encode(prompt=texts, device=loaded.device, num_images_per_prompt=1, **options)
+    with loaded.precision():
+        return encode(prompt=texts, device=loaded.device, num_images_per_prompt=1, **options)

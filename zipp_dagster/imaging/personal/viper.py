@@ -1,8 +1,8 @@
 """ViPer: one static taste a user, added to every prompt alike.
 
 Liked and disliked attributes are taken from the user's history and encoded as text; the prompt's
-states are moved by `strength` times the liked ones, the empty prompt's by the disliked ones (Salehi
-et al., ViPer, 2024). The same taste is used whatever the prompt is about: it knows no context.
+states are moved by `strength` times the liked ones, the unconditional branch's by the disliked ones
+(Salehi et al., ViPer, 2024). The same taste is used whatever the prompt is about: it knows no context.
 """
 
 # ruff: noqa: TID253  (torch: this module's subject)
@@ -93,12 +93,12 @@ class Viper:
         taste: Taste = fitted.state
 
         def conditioning(batch: Sequence[str]) -> dict[str, Any]:
-            return self.move(text_states(loaded, batch), taste).arguments()
+            return self.move(text_states(loaded, batch), taste).arguments(loaded)
 
         return draw_batches(loaded, prompts, seeds, settings, conditioning)
 
     def move(self, states: TextStates, taste: Taste) -> TextStates:
-        """States of prompts + strength · liked; of the empty prompt + strength · disliked."""
+        """States of prompts + strength · liked; unconditional ones + strength · disliked."""
         return TextStates(
             prompt=self._added(states.prompt, taste.towards),
             negative=self._added(states.negative, taste.away),
