@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +158,8 @@ def images_valid(draft: Draft, inputs: Inputs) -> CheckOutcome:
     faults = find_faults(pictures, keys)
     left_out = json.loads(draft.path(LEFT_OUT).read_text())
     methods = inputs["rewritten_prompts"].table(["method"])["method"].to_pylist()
-    wanted = sum(method not in left_out for method in methods)
+    wanted = sum(method not in left_out["methods"] for method in methods)
+    wanted -= sum(left_out["images"].values())
     return CheckOutcome(
         drawn.num_rows == wanted
         and faults.blank + faults.undecodable == 0
@@ -255,7 +257,13 @@ def generated_images(
         if compute.elsewhere or is_small(loaded)
         else None,
     )
-    out.path(LEFT_OUT).write_text(json.dumps(personal.left_out))
+    people = {m: p for m, p in personal.people_left_out.items() if m not in personal.left_out}
+    images_left_out = {
+        method: sum(request.method == method and user in without for user, request in pairs)
+        for method, without in people.items()
+    }
+    left_out = {"methods": personal.left_out, "images": images_left_out}
+    out.path(LEFT_OUT).write_text(json.dumps(left_out))
     parquet.write_table(personal.cost_table(), out.path(COSTS), compression="zstd")
     numbers = {k: v for k, v in report.__dict__.items() if k != "files"}
     numbers |= {
@@ -264,6 +272,7 @@ def generated_images(
         "personal_prepare_seconds": personal.prepare_seconds,
         "personal_costs": personal.per_method(),
         "left_out": personal.left_out,
+        "people_left_out": {m: dict(Counter(p.values())) for m, p in people.items()},
     }
     images = {}
     if inputs.available("sample_world"):

@@ -218,12 +218,12 @@ def test_a_vae_that_overflows_in_float16_encodes_in_float32(half):
         vae.encoder.conv_in.weight.mul_(3e5)
     batch = torch.ones(1, 3, 16, 16, dtype=torch.float16)
     assert not vae.encode(batch).latent_dist.mean.isfinite().all()
-    latents = encode_images(loaded, HISTORY.liked_images, 16)
+    latents = encode_images(loaded, HISTORY.liked_images, SETTINGS)
     assert latents.isfinite().all() and latents.shape[:2] == (2, 4)
     assert {p.dtype for p in vae.parameters()} == {torch.float16}
     vae.register_to_config(force_upcast=False)
     with pytest.raises(FloatingPointError, match="imaging.dtype=float32"):
-        encode_images(loaded, HISTORY.liked_images, 16)
+        encode_images(loaded, HISTORY.liked_images, SETTINGS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -299,3 +299,72 @@ def test_a_lora_s_empty_captions_are_what_drawing_has_for_the_unconditional_bran
     shown, pooled = lora._captions(states, rows, empty)
     assert not shown[0].any() and torch.equal(shown[1], states.prompt[2])
     assert not pooled[0].any() and torch.equal(pooled[1], states.pooled[2])
+
+
+def too_large(monkeypatch, owner, name, rows, largest):
+    """Has a method run out of memory where its argument has more than `largest` rows."""
+    plain, calls = getattr(owner, name), []
+
+    def bounded(self, batch, *args, **given):
+        calls.append(rows(batch))
+        if rows(batch) > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(self, batch, *args, **given)
+
+    monkeypatch.setattr(owner, name, bounded)
+    return calls
+
+
+def test_images_are_encoded_in_parts(sd, monkeypatch):
+    whole = encode_images(sd, [encode_png(p) for p in PIXELS], SETTINGS)
+    calls = too_large(monkeypatch, type(sd.pipeline.vae), "encode", len, 1)
+    parts = encode_images(sd, [encode_png(p) for p in PIXELS], SETTINGS)
+    assert torch.allclose(parts, whole, atol=1e-5) and calls == [2, 1, 1, 1, 1]
+    with monkeypatch.context() as patch, pytest.raises(MemoryError, match="one image"):
+        too_large(patch, type(sd.pipeline.vae), "encode", len, 0)
+        encode_images(sd, HISTORY.liked_images, SETTINGS)
+
+
+def test_a_person_s_pictures_are_drawn_in_halves_where_they_do_not_fit(sd, monkeypatch):
+    fabric = Fabric()
+    fitted = fabric.fit(sd, HISTORY, SETTINGS)
+    whole = fabric.draw(sd, fitted, PROMPTS, SEEDS, SETTINGS).astype(int)
+    calls = too_large(monkeypatch, type(sd.pipeline.unet), "forward", len, 2)
+    parts = fabric.draw(sd, fitted, PROMPTS, SEEDS, SETTINGS)
+    assert np.abs(parts - whole).max() <= 1 and max(calls) == 4
+
+
+def test_what_a_lora_learns_does_not_depend_on_what_fits_into_memory(sdxl, monkeypatch):
+    method = Lora(rank=2, steps=4, batch=4)
+    whole = method.fit(sdxl, HISTORY, SETTINGS).state.weights
+    calls = too_large(monkeypatch, type(sdxl.pipeline.unet), "forward", len, 1)
+    parts = method.fit(sdxl, HISTORY, SETTINGS).state.weights
+    assert calls == [4, 2] + 16 * [1]
+    assert all(torch.allclose(parts[name], whole[name], atol=1e-4) for name in whole)
+    assert not sdxl.pipeline.unet.training
+
+
+def test_a_lora_is_trained_on_the_newest_pictures_alone(sd):
+    newest = History(HISTORY.liked_images[:1], HISTORY.liked_prompts[:1])
+    one, same = (
+        Lora(rank=2, steps=3, batch=2, images=1).fit(sd, history, SETTINGS).state
+        for history in (HISTORY, newest)
+    )
+    assert fingerprint(one) == fingerprint(same)
+
+
+def test_a_large_denoiser_is_trained_with_gradient_checkpointing(sdxl, monkeypatch):
+    unet, seen = sdxl.pipeline.unet, []
+    plain = type(unet).forward
+
+    def watched(self, *args, **given):
+        seen.append(self.is_gradient_checkpointing)
+        return plain(self, *args, **given)
+
+    method = Lora(rank=2, steps=3, batch=2)
+    without = method.fit(sdxl, HISTORY, SETTINGS).state.weights
+    monkeypatch.setattr(type(unet), "forward", watched)
+    monkeypatch.setattr(lora, "is_small", lambda loaded: False)
+    within = method.fit(sdxl, HISTORY, SETTINGS).state.weights
+    assert seen == [True] * 3 and not unet.is_gradient_checkpointing
+    assert all(torch.allclose(within[name], without[name], atol=1e-6) for name in without)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from assets.imaging import images_valid
 from tests.imaging import tiny_models
+from zipp_dagster.platform.lake import Draft
 from zipp_dagster.zipbench.config import MethodSettings
 from zipp_dagster.zipbench.methods.base import PastPicture
 from zipp_dagster.zipbench.methods.drawing import draw_personal, with_image_step
@@ -137,6 +142,41 @@ def test_a_generator_without_a_u_net_leaves_out_what_needs_one(studio, tmp_path)
     assert done.requests == 0 and done.files == [] and set(done.left_out) == set(METHODS)
     assert done.left_out["lora"] == "it changes a U-Net, and Transformer has none"
     assert done.left_out["viper"] == "it needs an unconditional branch, and Transformer has none"
+
+
+def test_a_person_who_does_not_fit_into_memory_is_left_out_alone(studio, tmp_path, monkeypatch):
+    import torch
+
+    from zipp_dagster.imaging.personal.lora import Lora
+
+    fit, theirs = Lora.fit, studio.histories[1][0].image
+
+    def bounded(self, loaded, history, settings, seed=0):
+        if theirs in history.liked_images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(self, loaded, history, settings, seed)
+
+    monkeypatch.setattr(Lora, "fit", bounded)
+    done = studio(tmp_path / "a")
+    assert done.people_left_out == {"lora": {1: "out of memory: CUDA out of memory"}}
+    assert (done.requests, done.drawn, done.left_out) == (14, 14, {})
+    drawn = {case for case, method in images(done) if method == "lora"}
+    assert drawn == {"c00", "c01"}
+    out = Draft("generated_images", None, tmp_path / "a" / "out", tmp_path)
+    methods = pa.table({"method": [request.method for _, request in studio.requests]})
+    inputs = {"rewritten_prompts": SimpleNamespace(table=lambda: methods)}
+    for count, passes in ((2, True), (0, False)):
+        left_out = {"methods": {}, "images": {"lora": count}}
+        out.path("left-out.json").write_text(json.dumps(left_out))
+        outcome = images_valid.function(out, inputs)
+        assert outcome.description.startswith(f"14 of {16 - count} images")
+        assert outcome.passed is passes, outcome.description
+    pairs = [pair for pair in studio.requests if pair[1].method == "lora" and pair[0] == 1]
+    alone = studio(tmp_path / "b", pairs)
+    assert alone.files == [] and alone.left_out == {"lora": "out of memory: CUDA out of memory"}
+    monkeypatch.setattr(Lora, "fit", lambda *args: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):  # another error is nobody's memory
+        studio(tmp_path / "c", pairs)
 
 
 def test_drum_s_captions_pair_several_subjects_with_one_style():

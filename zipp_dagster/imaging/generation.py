@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from zipp_dagster.imaging.image_files import (
 from zipp_dagster.imaging.lanes import in_lanes, lane_count
 from zipp_dagster.imaging.pipelines import LoadedPipeline, effective_dtype, is_truncated
 from zipp_dagster.progress import Progress, silent
+
+Part = TypeVar("Part")
 
 
 @dataclass
@@ -216,20 +218,16 @@ def draw_batch(
     lane: LoadedPipeline, fits: Fits, batch: Batch, settings: ImagingSettings, scratch: Path
 ) -> dict[str, Path]:
     """Draws a batch, in parts where it does not fit; returns the file of each key."""
+
+    def drawn(rows: slice) -> np.ndarray:
+        part = batch[rows]
+        return draw(lane, [r.prompt for _, r in part], [r.seed for _, r in part], settings)
+
     places: dict[str, Path] = {}
-    while len(places) < len(batch):
-        part = batch[len(places) : len(places) + fits.images]
-        prompts, seeds = [r.prompt for _, r in part], [r.seed for _, r in part]
-        try:
-            images = draw(lane, prompts, seeds, settings)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            fits.less_than(len(part), error)
-            continue
+    for rows, images in fits.in_parts(len(batch), drawn):
         pictures = {
             key: encode_png(pixels, _provenance(lane, request, key, settings))
-            for pixels, (key, request) in zip(images, part, strict=True)
+            for pixels, (key, request) in zip(images, batch[rows], strict=True)
         }
         places.update(dict.fromkeys(pictures, save_batch(pictures, scratch)))
     return places
@@ -241,6 +239,21 @@ class Fits:
 
     images: int
 
+    def in_parts(self, count: int, work: Callable[[slice], Part]) -> Iterator[tuple[slice, Part]]:
+        """`work` on `count` rows, as many at once as fit; MemoryError where one row does not."""
+        done = 0
+        while done < count:
+            rows = slice(done, min(done + self.images, count))
+            try:
+                part = work(rows)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                self.less_than(rows.stop - rows.start, error)
+                continue
+            done = rows.stop
+            yield rows, part
+
     def less_than(self, tried: int, error: BaseException) -> None:
         """Halves the number; MemoryError where one image was too many."""
         if tried == 1:
@@ -249,8 +262,13 @@ class Fits:
                 "sliced, a smaller imaging.image_size or a shorter imaging.dtype"
             ) from error
         self.images = max(1, min(self.images, tried) // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
+
+
+def free_memory() -> None:
+    """Gives back what PyTorch keeps of an accelerator's memory without using it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:

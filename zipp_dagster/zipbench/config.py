@@ -115,7 +115,23 @@ class MethodSettings(Section):
         "DrUM, LoRA); the same people for all. 0 leaves these methods out.",
     )
     lora_steps: int = Field(
-        default=30, ge=1, description="Training steps of a person's LoRA, of 8 pictures each."
+        default=30,
+        ge=1,
+        description="Training steps of a person's LoRA, of lora_batch pictures each.",
+    )
+    lora_batch: int = Field(
+        default=8,
+        ge=1,
+        description="Pictures of a LoRA's training step; what does not fit into memory at once is "
+        "added up.",
+    )
+    lora_rate: float = Field(
+        default=2e-3,
+        gt=0.0,
+        description="Learning rate of a LoRA: large generators need a smaller one than small ones.",
+    )
+    lora_images: int = Field(
+        default=64, ge=1, description="Latest pictures of a person that a LoRA is trained on."
     )
     drum_steps: int = Field(
         default=60, ge=1, description="Training steps of DrUM's adapter, once for everybody."

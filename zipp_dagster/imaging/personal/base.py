@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from zipp_dagster.imaging.config import ImagingSettings
-from zipp_dagster.imaging.generation import draw
+from zipp_dagster.imaging.generation import Fits, draw
 from zipp_dagster.imaging.pipelines import LoadedPipeline
 
 
@@ -74,13 +74,18 @@ def draw_batches(
     settings: ImagingSettings,
     conditioning: Any = None,
 ) -> np.ndarray:
-    """`generation.draw` in batches; `conditioning` turns a batch of prompts into arguments."""
-    parts = []
-    for start in range(0, len(prompts), settings.batch_size):
-        batch = list(prompts[start : start + settings.batch_size])
+    """`generation.draw` in batches, smaller ones where they do not fit into memory.
+
+    `conditioning` turns a batch of prompts into arguments. MemoryError where one image is too many.
+    """
+
+    def drawn(rows: slice) -> np.ndarray:
+        batch = list(prompts[rows])
         given = None if conditioning is None else conditioning(batch)
-        parts.append(draw(loaded, batch, seeds[start : start + len(batch)], settings, given))
-    return np.concatenate(parts)
+        return draw(loaded, batch, seeds[rows], settings, given)
+
+    parts = Fits(settings.batch_size).in_parts(len(prompts), drawn)
+    return np.concatenate([part for _, part in parts])
 
 
 @contextlib.contextmanager
@@ -104,11 +109,24 @@ def require_unet(loaded: LoadedPipeline, method: str) -> Any:
 
 
 @torch.no_grad()
-def encode_images(loaded: LoadedPipeline, images: Sequence[bytes], size: int) -> torch.Tensor:
+def encode_images(
+    loaded: LoadedPipeline, images: Sequence[bytes], settings: ImagingSettings
+) -> torch.Tensor:
     """Encoded images to the VAE's scaled latents, [n, channels, h, w], at the image size.
 
-    They have the VAE's dtype, or float32 where it overflows in float16, as that of SDXL does.
+    They have the VAE's dtype, or float32 where it overflows in float16, as that of SDXL does. As many
+    are encoded at once as are drawn at once; MemoryError where one does not fit.
     """
+
+    def encoded(rows: slice) -> torch.Tensor:
+        return _encoded(loaded, images[rows], settings.image_size)
+
+    with _without_overflow(loaded.pipeline.vae):
+        parts = Fits(settings.batch_size).in_parts(len(images), encoded)
+        return torch.cat([part for _, part in parts])
+
+
+def _encoded(loaded: LoadedPipeline, images: Sequence[bytes], size: int) -> torch.Tensor:
     pixels = []
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
@@ -117,9 +135,8 @@ def encode_images(loaded: LoadedPipeline, images: Sequence[bytes], size: int) ->
                 small = small.resize((size, size), Image.Resampling.BICUBIC)
         pixels.append(np.asarray(small, dtype=np.float32) / 127.5 - 1)
     vae = loaded.pipeline.vae
-    with _without_overflow(vae):
-        batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(loaded.device, vae.dtype)
-        latents = vae.encode(batch).latent_dist.mean
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(loaded.device, vae.dtype)
+    latents = vae.encode(batch).latent_dist.mean
     if not latents.isfinite().all():
         raise FloatingPointError(
             f"{loaded.source} encodes images to values that are not numbers; set "

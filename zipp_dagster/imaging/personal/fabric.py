@@ -125,9 +125,7 @@ class Fabric:
         fitted = Fitted(None, 0.0, 0.0)
         with cost_of(fitted):
             parts = [
-                encode_images(loaded, images[: self.images], settings.image_size)
-                if images
-                else None
+                encode_images(loaded, images[: self.images], settings) if images else None
                 for images in (liked, disliked)
             ]
             fitted.state = Feedback(*parts)
@@ -180,10 +178,12 @@ class Fabric:
                     sides["disliked"] = feedback.disliked
                 for branch, latents in sides.items():
                     if latents is not None:
-                        memory.collecting = branch
                         noisy = _noised(latents, alphas, time).to(sample)
-                        plain_forward(noisy, timestep, **_repeated(null_prompt, len(noisy)))
-                        memory.collecting = None
+                        memory.collecting = branch
+                        try:
+                            plain_forward(noisy, timestep, **_repeated(null_prompt, len(noisy)))
+                        finally:
+                            memory.collecting = None
                 memory.feeding = True
             try:
                 return plain_forward(sample, timestep, **given)

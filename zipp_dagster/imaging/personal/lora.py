@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from diffusers.training_utils import cast_training_params
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
 from zipp_dagster.imaging.config import ImagingSettings
+from zipp_dagster.imaging.generation import Fits
+from zipp_dagster.imaging.lanes import is_small
 from zipp_dagster.imaging.personal.base import (
     Fitted,
     History,
@@ -51,20 +54,43 @@ class UserLora:
         return sum(w.numel() * w.element_size() for w in self.weights.values())
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """One step's examples: noisy latents, times, captions' states and what is to be predicted."""
+
+    noisy: torch.Tensor
+    times: torch.Tensor
+    shown: torch.Tensor
+    pooled: torch.Tensor | None
+    target: torch.Tensor
+
+
 class Lora:
-    """Fine-tuning as a personal method."""
+    """Fine-tuning as a personal method, on the first `images` liked images.
+
+    What a step of `batch` examples learns does not depend on how many of them fit into memory at
+    once; the denoiser's activations are computed again for the gradients, unless it is small.
+    """
 
     name = "lora"
 
-    def __init__(self, rank: int = 8, steps: int = 150, batch: int = 8, rate: float = 2e-3) -> None:
+    def __init__(
+        self,
+        rank: int = 8,
+        steps: int = 150,
+        batch: int = 8,
+        rate: float = 2e-3,
+        images: int = 64,
+    ) -> None:
         self.rank, self.steps, self.batch, self.rate = rank, steps, batch, rate
+        self.images = images
 
     def fit(
         self, loaded: LoadedPipeline, history: History, settings: ImagingSettings, seed: int = 0
     ) -> Fitted:
         """Trains the user's adapter; ValueError unless there is one prompt for each image.
 
-        FloatingPointError where the loss is not a number.
+        FloatingPointError where the loss is not a number, MemoryError where one image is too many.
         """
         unet = require_unet(loaded, "lora")
         images, prompts = history.liked_images, history.liked_prompts
@@ -73,6 +99,7 @@ class Lora:
                 f"lora: {len(images)} liked images and {len(prompts)} prompts; it needs one prompt "
                 "for each image, and at least one"
             )
+        images, prompts = images[: self.images], prompts[: self.images]
         fitted = Fitted(None, 0.0, 0.0)
         config = LoraConfig(
             r=self.rank,
@@ -81,10 +108,10 @@ class Lora:
             init_lora_weights="gaussian",
         )
         with cost_of(fitted):
-            latents = encode_images(loaded, images, settings.image_size).float()
+            latents = encode_images(loaded, images, settings).float()
             states = text_states(loaded, prompts)
             torch.manual_seed(seed)
-            with _adapter(unet, config):
+            with _adapter(unet, config), _training(unet, checkpointing=not is_small(loaded)):
                 cast_training_params(unet)
                 losses = self._train(loaded, unet, latents, states, seed)
                 weights = get_peft_model_state_dict(unet, adapter_name=_ADAPTER)
@@ -115,10 +142,9 @@ class Lora:
         )
         weights = [p for p in unet.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(weights, lr=self.rate, weight_decay=0.0)
-        device, losses = latents.device, []
+        device, losses, fits = latents.device, [], Fits(self.batch)
         # Gradients through float16 layers are mostly below the smallest float16.
         scaler = torch.amp.GradScaler(device.type, enabled=unet.dtype == torch.float16)
-        unet.train()
         for step in range(self.steps):
             rng = np.random.default_rng([seed, 12, step])
             generator = torch.Generator("cpu").manual_seed(seed * 1_000_003 + step)
@@ -130,31 +156,24 @@ class Lora:
             times = torch.from_numpy(rng.integers(last, size=self.batch)).to(device)
             noisy = schedule.add_noise(clean, noise, times)
             shown, pooled = _captions(states, rows, empty)
-            with _precision(loaded, unet):
-                out = unet(
-                    noisy.to(unet.dtype),
-                    times,
-                    encoder_hidden_states=shown.to(unet.dtype),
-                    added_cond_kwargs=_added(loaded, clean, pooled),
-                    return_dict=False,
-                )[0].float()
             target = _target(schedule, clean, noise, times)
-            loss = F.mse_loss(out, target)
-            losses.append(float(loss.detach()))
+            batch = _Batch(noisy, times, shown, pooled, target)
+            ask = partial(_gradients, loaded, unet, weights, scaler, batch)
+            shares = [share for _, share in fits.in_parts(self.batch, ask)]
+            losses.append(sum(loss for loss, _ in shares))
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(
                     f"lora: {loaded.source} has a loss of {losses[-1]} in step {step + 1}; set "
                     "imaging.dtype=float32"
                 )
-            optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            for weight, *parts in zip(weights, *(found for _, found in shares), strict=True):
+                weight.grad = sum(parts[1:], parts[0])
             scaler.unscale_(optimiser)
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * min(1.0, (step + 1) / 10)
             scaler.step(optimiser)
             scaler.update()
-        unet.eval()
         return losses
 
     def draw(
@@ -177,6 +196,48 @@ def _precision(loaded: LoadedPipeline, unet: Any) -> contextlib.AbstractContextM
     if unet.dtype in (torch.float16, torch.bfloat16):
         return torch.autocast(torch.device(loaded.device).type, unet.dtype)
     return loaded.precision()
+
+
+def _gradients(
+    loaded: LoadedPipeline,
+    unet: Any,
+    weights: Sequence[Any],
+    scaler: Any,
+    batch: _Batch,
+    rows: slice,
+) -> tuple[float, Sequence[torch.Tensor]]:
+    """Some rows' share of a batch's mean squared error, and of the scaled gradients."""
+    noisy, target = batch.noisy[rows], batch.target[rows]
+    pooled = None if batch.pooled is None else batch.pooled[rows]
+    with _precision(loaded, unet):
+        out = unet(
+            noisy.to(unet.dtype),
+            batch.times[rows],
+            encoder_hidden_states=batch.shown[rows].to(unet.dtype),
+            added_cond_kwargs=_added(loaded, noisy, pooled),
+            return_dict=False,
+        )[0].float()
+    loss = F.mse_loss(out, target) * (len(noisy) / len(batch.noisy))
+    return float(loss.detach()), torch.autograd.grad(scaler.scale(loss), weights)
+
+
+@contextlib.contextmanager
+def _training(unet: Any, checkpointing: bool) -> Iterator[None]:
+    """Training mode, with gradient checkpointing if asked for and known to the U-Net's class."""
+    switch = (
+        checkpointing
+        and unet._supports_gradient_checkpointing
+        and not unet.is_gradient_checkpointing
+    )
+    unet.train()
+    if switch:
+        unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if switch:
+            unet.disable_gradient_checkpointing()
+        unet.eval()
 
 
 @contextlib.contextmanager
@@ -216,16 +277,16 @@ def _captions(
 
 
 def _added(
-    loaded: LoadedPipeline, clean: torch.Tensor, pooled: torch.Tensor | None
+    loaded: LoadedPipeline, latents: torch.Tensor, pooled: torch.Tensor | None
 ) -> dict[str, torch.Tensor] | None:
     """SDXL's second conditioning: the pooled text and the picture's size."""
     if pooled is None:
         return None
-    height, width = (side * loaded.pipeline.vae_scale_factor for side in clean.shape[2:])
-    sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=clean.dtype)
+    height, width = (side * loaded.pipeline.vae_scale_factor for side in latents.shape[2:])
+    sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=latents.dtype)
     return {
-        "text_embeds": pooled.to(clean),
-        "time_ids": sizes.expand(len(clean), -1).to(clean.device),
+        "text_embeds": pooled.to(latents),
+        "time_ids": sizes.expand(len(latents), -1).to(latents.device),
     }
 
 

@@ -45,7 +45,10 @@ class PersonCost:
 
 @dataclass
 class PersonalSummary:
-    """What `draw_personal` did; `left_out` says why a method drew nothing."""
+    """What `draw_personal` did.
+
+    `left_out` says why a method drew nothing, `people_left_out` why it drew nothing of some people.
+    """
 
     requests: int = 0
     drawn: int = 0
@@ -53,6 +56,7 @@ class PersonalSummary:
     prepare_seconds: dict[str, float] = field(default_factory=dict)
     costs: list[PersonCost] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    people_left_out: dict[str, dict[int, str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def cost_table(self) -> pa.Table:
@@ -107,8 +111,9 @@ def draw_personal(
     """Draws the (user, request) pairs of methods with an image step; shards as `generate` writes.
 
     `histories` has each person's visible pictures, newest first; `titles` are visible titles of
-    other people. A method that raises NotHere is left out as a whole, with its reason. With
-    `elsewhere`, people are items of its engine, whose processes load the generator themselves.
+    other people. A method that raises NotHere is left out as a whole, with its reason, and so are
+    single people whom it cannot draw in the memory that there is. With `elsewhere`, people are items
+    of its engine, whose processes load the generator themselves.
     """
     from zipp_dagster.imaging.image_files import write_shards
     from zipp_dagster.imaging.pipelines import is_truncated
@@ -130,6 +135,9 @@ def draw_personal(
         for done, picture in enumerate(drawn, 1):
             if picture.refused:
                 summary.left_out[picture.method] = picture.refused
+            elif picture.too_large:
+                without = summary.people_left_out.setdefault(picture.method, {})
+                without[picture.cost.user_id] = picture.too_large
             else:
                 by_method[picture.method].places |= dict.fromkeys(picture.keys, picture.path)
                 summary.costs.append(picture.cost)
@@ -137,12 +145,16 @@ def draw_personal(
     for order in orders:
         if order.method in summary.left_out:
             continue
-        mine = [request for _, request in order.requests]
-        summary.requests += len(mine)
-        summary.reused += order.reused
-        summary.drawn += len(order.places) - order.reused
-        cut = {r.prompt: is_truncated(loaded.pipeline, r.prompt) for r in mine}
+        without = summary.people_left_out.get(order.method, {})
+        mine = [request for user, request in order.requests if user not in without]
+        if not mine:
+            summary.left_out[order.method] = next(iter(without.values()))
+            continue
         keys = [order.keys[request.case_id] for request in mine]
+        summary.requests += len(mine)
+        summary.reused += len(set(keys) & order.found)
+        summary.drawn += len(set(keys) - order.found)
+        cut = {r.prompt: is_truncated(loaded.pipeline, r.prompt) for r in mine}
         summary.files += write_shards(mine, keys, order.places, cut, out_dir, settings.shard_size)
     return summary
 
@@ -160,14 +172,17 @@ class _Shared:
 
 @dataclass
 class _Order:
-    """What one method has to draw: pictures' keys by case, and the files of those that are there."""
+    """What one method has to draw: pictures' keys by case, and the files of those that are there.
+
+    `found` are the keys whose pictures were there before.
+    """
 
     method: str
     step: ImageStep
     requests: Sequence[tuple[int, ImageRequest]]
     keys: Mapping[str, str]
     places: dict[str, Path]
-    reused: int
+    found: frozenset[str]
 
     @classmethod
     def of(
@@ -191,7 +206,7 @@ class _Order:
         }
         places = locate(sorted(shared.scratch.glob("*.parquet")), set(keys.values()))
         places.update(locate(existing, set(keys.values()) - places.keys()))
-        return cls(method, step, requests, keys, places, len(places))
+        return cls(method, step, requests, keys, places, frozenset(places))
 
     def people(self) -> dict[int, list[ImageRequest]]:
         """What is missing, by person."""
@@ -248,16 +263,20 @@ class _Person:
 
 @dataclass(frozen=True)
 class _Pictures:
-    """What was drawn of a person, or why the method cannot be had (`refused`)."""
+    """What was drawn of a person, or why the method cannot be had (`refused`), or this person's
+    pictures cannot (`too_large`).
+    """
 
     method: str
     cost: PersonCost
     keys: Sequence[str] = ()
     path: Path = Path()
     refused: str = ""
+    too_large: str = ""
 
 
 def _draw_person(loaded: LoadedPipeline, person: _Person) -> _Pictures:
+    from zipp_dagster.imaging.generation import free_memory, out_of_memory
     from zipp_dagster.imaging.image_files import encode_png, save_batch
     from zipp_dagster.imaging.lanes import one_thread_where_small
 
@@ -273,12 +292,18 @@ def _draw_person(loaded: LoadedPipeline, person: _Person) -> _Pictures:
         person.options,
         person.prepared,
     )
+    nothing = PersonCost(person.method, person.user_id, 0, 0.0, 0.0, 0.0)
     try:
         with one_thread_where_small(loaded):
             drawn = step.draw(context)
     except NotHere as reason:
-        nothing = PersonCost(person.method, person.user_id, 0, 0.0, 0.0, 0.0)
         return _Pictures(person.method, nothing, refused=str(reason))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        free_memory()
+        first = str(error).partition("\n")[0] or type(error).__name__
+        return _Pictures(person.method, nothing, too_large=f"out of memory: {first}")
     spent = time.perf_counter() - started - drawn.fit_seconds
     pictures = {
         key: encode_png(pixels, _provenance(loaded, person.settings, request, key))
