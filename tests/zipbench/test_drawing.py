@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,13 +61,21 @@ def studio(tmp_path_factory):
         for n in (0, 1)
     ]
 
-    def draw(folder, pairs=None, people=histories, existing=(), options=OPTIONS, pipeline=loaded):
+    def draw(
+        folder,
+        pairs=None,
+        people=histories,
+        existing=(),
+        options=OPTIONS,
+        pipeline=loaded,
+        titles=TITLES,
+    ):
         for name in ("out", "scratch"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         return draw_personal(
             requests if pairs is None else pairs,
             people,
-            TITLES,
+            titles,
             pipeline,
             settings,
             options,
@@ -110,6 +119,63 @@ def test_pictures_are_drawn_once_and_again_only_where_the_history_or_an_option_c
     assert (changed.drawn, changed.reused) == (2, 2)
     longer = MethodSettings(lora_steps=3, drum_steps=2)
     assert studio(tmp_path / "d", lora, existing=first.files, options=longer).drawn == 4
+
+
+def test_pictures_are_drawn_again_where_what_a_method_learned_from_others_changed(studio, tmp_path):
+    drum, lora = ([p for p in studio.requests if p[1].method == m] for m in ("drum", "lora"))
+    first = studio(tmp_path / "a", drum + lora)
+    fewer = TITLES[:-3]  # somebody was erased, say
+    again = studio(tmp_path / "b", drum + lora, existing=first.files, titles=fewer)
+    assert (again.drawn, again.reused) == (4, 4)
+    before, after = images(first), images(again)
+    assert before["c00", "lora"] == after["c00", "lora"]
+    assert before["c00", "drum"] != after["c00", "drum"]
+    turned = studio(tmp_path / "c", drum, existing=first.files, titles=TITLES[::-1] + TITLES[:2])
+    assert (turned.drawn, turned.reused) == (0, 4)  # the captions are the same
+
+
+def test_viper_s_pictures_are_drawn_again_where_the_vocabulary_reads_another_style(
+    studio, tmp_path, monkeypatch
+):
+    from zipp_dagster.persona import aesthetics
+
+    viper, lora = ([p for p in studio.requests if p[1].method == m] for m in ("viper", "lora"))
+    first = studio(tmp_path / "a", viper + lora)
+    read = aesthetics.style_of_prompt
+
+    def known(text):
+        return {facet: phrase for facet, phrase in read(text).items() if "neon" not in phrase}
+
+    assert any(known(title) != read(title) for title in TITLES)
+    monkeypatch.setattr(aesthetics, "style_of_prompt", known)
+    again = studio(tmp_path / "b", viper + lora, existing=first.files)
+    assert (again.drawn, again.reused) == (2, 6)  # one of two people likes neon
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "zipp_dagster.imaging.personal.text_states",
+        "zipp_dagster.imaging.personal.base",
+        "zipp_dagster.imaging.personal.viper",
+        "zipp_dagster.zipbench.methods.viper",
+    ],
+)
+def test_a_method_s_version_covers_the_modules_that_it_is_made_of(module, tmp_path, monkeypatch):
+    from zipp_dagster.zipbench.methods import personal
+    from zipp_dagster.zipbench.registry import METHODS
+
+    step, find = METHODS["viper"].image, personal.find_spec
+    before = step.version(OPTIONS, TITLES)
+    assert step.version(OPTIONS, TITLES) == before
+    edited = tmp_path / "edited.py"
+    edited.write_bytes(Path(find(module).origin).read_bytes() + b"#")
+    monkeypatch.setattr(
+        personal,
+        "find_spec",
+        lambda name: SimpleNamespace(origin=str(edited)) if name == module else find(name),
+    )
+    assert step.version(OPTIONS, TITLES) != before
 
 
 def test_a_person_without_a_recurring_style_gets_the_bare_generator_s_picture_from_viper(

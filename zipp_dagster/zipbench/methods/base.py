@@ -104,8 +104,15 @@ class ImageStep(Protocol):
         """Why this installation cannot run the step; None where it can."""
         ...
 
-    def version(self, options: MethodSettings) -> str:
-        """What decides the pictures besides prompt, seed, generator and history: part of their keys."""
+    def version(self, options: MethodSettings, titles: Sequence[str]) -> str:
+        """What decides everybody's pictures besides prompt, seed and generator: part of their keys.
+
+        `titles` are what `prepare` would be given.
+        """
+        ...
+
+    def evidence(self, history: Sequence[PastPicture]) -> str:
+        """A digest of what the step takes from a person's history: part of the pictures' keys."""
         ...
 
     def prepare(self, pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:

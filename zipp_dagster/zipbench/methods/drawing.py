@@ -1,8 +1,8 @@
 """Drawing for methods with an image step: people as items, content-addressed, resumable.
 
 The frozen generator's own drawing is `imaging.generation`. A picture's key also covers the method, its
-version and the person's history, so that earlier pictures are used again and nothing else is. A
-finished person goes to the scratch directory at once.
+version and what it takes from the person's history and other people's titles, so that earlier pictures
+are used again and nothing else is. A finished person goes to the scratch directory at once.
 """
 
 from __future__ import annotations
@@ -121,7 +121,13 @@ def draw_personal(
     summary = PersonalSummary()
     shared = _Shared(histories, loaded, settings, options, scratch)
     orders = [
-        _Order.of(method, [pair for pair in requests if pair[1].method == method], shared, existing)
+        _Order.of(
+            method,
+            [pair for pair in requests if pair[1].method == method],
+            shared,
+            titles,
+            existing,
+        )
         for method in sorted({r.method for _, r in requests}, key=list(METHODS).index)
     ]
     people = sum(len(order.people()) for order in orders)
@@ -190,6 +196,7 @@ class _Order:
         method: str,
         requests: Sequence[tuple[int, ImageRequest]],
         shared: _Shared,
+        titles: Sequence[str],
         existing: Sequence[Path],
     ) -> _Order:
         """Looks for pictures of the scratch directory and of earlier files."""
@@ -197,11 +204,13 @@ class _Order:
 
         step = METHODS[method].image
         assert step is not None, f"{method} has no image step"
-        version = step.version(shared.options)
+        version = step.version(shared.options, titles)
+        evidence = {
+            user: step.evidence(shared.histories.get(user, ()))
+            for user in {user for user, _ in requests}
+        }
         keys = {
-            request.case_id: _key(
-                shared.loaded, shared.settings, request, version, shared.histories.get(user, ())
-            )
+            request.case_id: _key(shared.loaded, shared.settings, request, version, evidence[user])
             for user, request in requests
         }
         places = locate(sorted(shared.scratch.glob("*.parquet")), set(keys.values()))
@@ -329,24 +338,14 @@ def _key(
     settings: ImagingSettings,
     request: ImageRequest,
     version: str,
-    history: Sequence[PastPicture],
+    evidence: str,
 ) -> str:
     """SHA-256 of everything that decides the picture's bytes, as 64 hex digits."""
     from zipp_dagster.imaging.generation import request_key
 
-    digest = hashlib.sha256(
-        json.dumps(
-            [
-                request_key(loaded.version, request.prompt, request.seed, settings),
-                request.method,
-                version,
-            ]
-        ).encode()
-    )
-    for past in history:
-        digest.update(hashlib.sha256(past.prompt.encode()).digest())
-        digest.update(hashlib.sha256(past.image).digest())
-    return digest.hexdigest()
+    own = request_key(loaded.version, request.prompt, request.seed, settings)
+    parts = [own, request.method, version, evidence]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _provenance(

@@ -20,10 +20,9 @@ def _make(options: MethodSettings, adapter: Any) -> Any:
     return Drum(adapter)
 
 
-def _train(pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:
+def _train(pipeline: Any, groups: Sequence[Sequence[str]], options: MethodSettings) -> Any:
     from zipp_dagster.imaging.personal.drum import train_adapter
 
-    groups = caption_groups(titles)
     if not groups:
         raise NotHere("its adapter needs titles with a subject and a style, and there are none")
     adapter, _ = train_adapter(pipeline, groups, steps=options.drum_steps)
@@ -59,5 +58,5 @@ METHOD = Method(
     description="The generic prompt, its text states mixed with the person's past titles' by an "
     "adapter trained on other people's titles.",
     prompts=ForSomePeople(Rewriting("no_persona")),
-    image=Personal("drum", _make, ("drum_steps",), train=_train),
+    image=Personal("drum", _make, ("drum_steps",), train=_train, material=caption_groups),
 )

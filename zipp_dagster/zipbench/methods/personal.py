@@ -6,6 +6,7 @@ What is common to them; each method is a file of its own beside this one.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,15 +28,17 @@ PACKAGE = "zipp_dagster.imaging.personal"
 class Personal:
     """An image step for one module of `imaging.personal`.
 
-    `make` builds the method from the settings and what `train` gave; `options` names the settings
-    that matter to it; `needs` is a library that must be installed, `unet` whether the generator must
-    have one.
+    `make` builds the method from the settings and what `train` gave; `train` learns from what
+    `material` makes of other people's titles, plain lists and texts; `history` says what of a
+    person's past the method reads; `options` names the settings that matter to it; `needs` is a
+    library that must be installed, `unet` whether the generator must have one.
     """
 
     module: str
     make: Callable[[MethodSettings, Any], PersonalMethod]
     options: tuple[str, ...] = ()
-    train: Callable[[Any, Sequence[str], MethodSettings], Any] | None = None
+    train: Callable[[Any, Any, MethodSettings], Any] | None = None
+    material: Callable[[Sequence[str]], Any] = list
     history: Callable[[Sequence[PastPicture]], History] | None = None
     needs: str = "torch"
     unet: bool = False
@@ -44,27 +47,45 @@ class Personal:
         """A reason where the library is missing."""
         return None if find_spec(self.needs) else f"it needs the package {self.needs}"
 
-    def version(self, options: MethodSettings) -> str:
-        """Hash of the method's own code and settings."""
+    def version(self, options: MethodSettings, titles: Sequence[str]) -> str:
+        """Hash of the method's own code and settings, and of what `train` learns from.
+
+        What it learns from stands for the vocabulary that made it of the titles.
+        """
         digest = hashlib.sha256()
-        for name in (f"{PACKAGE}.base", f"{PACKAGE}.{self.module}"):
+        own = (f"{PACKAGE}.base", f"{PACKAGE}.text_states", f"{PACKAGE}.{self.module}")
+        for name in (*own, self.make.__module__):
             found = find_spec(name)
             assert found is not None and found.origin is not None, name
             digest.update(Path(found.origin).read_bytes())
         for name in self.options:
             digest.update(f"{name}={getattr(options, name)};".encode())
+        if self.train:
+            digest.update(json.dumps(self.material(titles)).encode())
         return digest.hexdigest()[:16]
+
+    def evidence(self, history: Sequence[PastPicture]) -> str:
+        """Hash of the prompts and pictures that the method is fitted to."""
+        read = self._read(history)
+        parts = (
+            [prompt.encode() for prompt in read.liked_prompts],
+            read.liked_images,
+            [prompt.encode() for prompt in read.disliked_prompts],
+            read.disliked_images,
+        )
+        hashes = [[hashlib.sha256(one).hexdigest() for one in part] for part in parts]
+        return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def prepare(self, pipeline: Any, titles: Sequence[str], options: MethodSettings) -> Any:
         """What `train` learns once for everybody."""
         self._serves(pipeline.pipeline)
-        return self.train(pipeline, titles, options) if self.train else None
+        return self.train(pipeline, self.material(titles), options) if self.train else None
 
     def draw(self, context: ImageContext) -> Drawn:
         """Fits the person, then draws; where nothing is known of them, as the generator does."""
         base = import_module(f"{PACKAGE}.base")
         method = self.make(context.options, context.prepared)
-        history = (self.history or plain_history)(context.history)
+        history = self._read(context.history)
         loaded, settings = context.pipeline, context.settings
         if not history.liked_prompts:
             pixels = base.draw_batches(loaded, context.prompts, context.seeds, settings)
@@ -72,6 +93,9 @@ class Personal:
         fitted = method.fit(loaded, history, settings)
         pixels = method.draw(loaded, fitted, context.prompts, context.seeds, settings)
         return Drawn(pixels, fitted.seconds, fitted.cpu_seconds)
+
+    def _read(self, past: Sequence[PastPicture]) -> History:
+        return (self.history or plain_history)(past)
 
     def _serves(self, pipeline: Any) -> None:
         """NotHere for a generator of another class than the method can change."""
