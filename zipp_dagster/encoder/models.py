@@ -58,6 +58,7 @@ def training_record(settings: EncoderSettings) -> dict[str, object]:
     """The settings that shaped a model, for its config.json."""
     return settings.model_dump(
         exclude={
+            "checkpoint_seconds",
             "inference_block_users",
             "inference_lanes",
             "rankings_kept",

@@ -6,6 +6,7 @@ encoders there are (`ablation`), the search (`tuning`), and the loop (`training`
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ import pyarrow as pa
 from zipp_dagster.encoder.comparison import Comparison, model_scorer
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
 from zipp_dagster.encoder.evaluation import DotScorer
-from zipp_dagster.encoder.model_io import load_model
+from zipp_dagster.encoder.model_io import ModelError, load_model
 from zipp_dagster.encoder.tuning import Tuned, tune
 from zipp_dagster.fanout import FanOut, Need, need_of_model, own_errors
 from zipp_dagster.progress import Progress
+
+FINGERPRINT = "fingerprint.txt"
+"""Beside a finished model: what it was trained from, by `training_fingerprint`."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,39 @@ class Training:
     out_dir: Path
 
     def run(self) -> None:
-        """Trains; a killed run of the same goes on."""
-        from zipp_dagster.encoder.training import train
+        """Trains into `out_dir`, which is there only when the model is whole.
 
+        A killed run of the same goes on from its checkpoint; one that finished is not run again.
+        """
+        from zipp_dagster.encoder import training
+
+        if self.finished():
+            return
         scratch = self.out_dir.with_name(f"{self.out_dir.name}.unfinished")
+        model = scratch / "model"
         # They may be there already: a killed run left its checkpoint to resume from.
-        self.out_dir.mkdir(exist_ok=True)
-        scratch.mkdir(exist_ok=True)
-        train(
-            *self.dirs, self.visual, self.settings, self.out_dir, scratch,
-            architecture=self.architecture,
-        )  # fmt: skip
+        model.mkdir(parents=True, exist_ok=True)
+        report = training.train(
+            *self.dirs, self.visual, self.settings, model, scratch, architecture=self.architecture
+        )
+        (model / FINGERPRINT).write_text(report.fingerprint)
+        # A model of other settings or data may be there.
+        shutil.rmtree(self.out_dir, ignore_errors=True)
+        model.replace(self.out_dir)
+        shutil.rmtree(scratch)
+
+    def finished(self) -> bool:
+        """Whether `out_dir` holds the model that this training would end in."""
+        try:
+            load_model(self.out_dir)
+            found = (self.out_dir / FINGERPRINT).read_text()
+        except (ModelError, FileNotFoundError):
+            return False
+        from zipp_dagster.encoder.fingerprint import training_fingerprint
+
+        return found == training_fingerprint(
+            *self.dirs, self.visual, self.settings, self.architecture
+        )
 
 
 @dataclass

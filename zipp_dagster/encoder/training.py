@@ -3,9 +3,11 @@
 What lives here: the loop. What does not: its parts (`training_setup`), architectures (`models`),
 losses, batches (`zipp_dagster.graph.sampling`) and the file format of checkpoints.
 
-Every draw depends on (seed, epoch, step), so a run that resumes from a checkpoint ends in the same
-bytes as one that was never killed. One code path for CPU and CUDA. Several processes may train
-together (`peers`): they share out each batch of users, and the first writes what is written.
+Every draw depends on (seed, epoch, step), so on the CPU a run that resumes from a checkpoint ends
+in the same bytes as one that was never killed. CUDA runs the same code with the same draws, but adds
+messages up by atomic operations, in any order (`index_add_`, PyG's scatter): two runs there differ in
+the last bits, and may part further with every step. Several processes may train together (`peers`):
+they share out each batch of users, and the first writes what is written.
 """
 # ruff: noqa: TID253  (torch is this module's subject)
 
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from zipp_dagster.encoder import losses
 from zipp_dagster.encoder.checkpoint import FILE, load_checkpoint, save_checkpoint
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
+from zipp_dagster.encoder.fingerprint import training_fingerprint
 from zipp_dagster.encoder.inputs import MessageTensors
 from zipp_dagster.encoder.model_io import save_model
 from zipp_dagster.encoder.peers import ALONE, Peers
@@ -39,10 +42,12 @@ Log = Callable[[HistoryRow], None]
 class TrainingReport:
     """How a training run went, for metadata and MLflow. Times cover this process only.
 
+    `fingerprint` is that of settings and data (`fingerprint.training_fingerprint`).
     Target edges a CPU-second: of the steps alone, and with the validations between them.
     """
 
     architecture: str
+    fingerprint: str
     parameters: int
     epochs: int
     best_epoch: int
@@ -127,13 +132,17 @@ def train(
                 peers.rank,
                 peers.size,
             )
-            return _loop(run, out_dir, scratch_dir, progress, log, peers)
+            fingerprint = training_fingerprint(
+                graph_dir, split_dir, features_dir, visual, settings, architecture, peers.size
+            )
+            return _loop(run, fingerprint, out_dir, scratch_dir, progress, log, peers)
     finally:
         torch.set_num_threads(threads)
 
 
 def _loop(
     run: TrainingRun,
+    fingerprint: str,
     out_dir: Path,
     scratch_dir: Path,
     progress: Progress,
@@ -145,7 +154,6 @@ def _loop(
     optimizer = torch.optim.AdamW(
         _parameter_groups(run.module, settings.weight_decay), lr=settings.lr
     )
-    fingerprint = run.fingerprint(total)
     state, best = LoopState(), None
     resumed = load_checkpoint(scratch_dir, fingerprint, run.module, optimizer)
     if resumed:
@@ -177,6 +185,7 @@ def _loop(
         (scratch_dir / FILE).unlink(missing_ok=True)
     return TrainingReport(
         architecture=run.config.architecture,
+        fingerprint=fingerprint,
         parameters=sum(parameter.numel() for parameter in run.module.parameters()),
         epochs=math.ceil(state.step / batches),
         best_epoch=state.best_epoch,
