@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int
 
 from zipp_dagster.graph.split import MESSAGE, LinkSplit
-from zipp_dagster.graph.store import InteractionGraph
+from zipp_dagster.graph.store import BLOCK_USERS, InteractionGraph
+
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,7 @@ def align_images(graph: InteractionGraph, table: pa.Table) -> UserImages:
     Raises:
         ValueError: embeddings of different widths, or not finite.
     """
-    user, row, embeddings = _rows_by_user(graph, table)
-    counts = np.bincount(user, minlength=graph.users)
-    return UserImages(np.concatenate([[0], np.cumsum(counts)]), embeddings[row])
+    return _collect(graph, table, *_rows_by_user(graph, table))
 
 
 def training_images(graph: InteractionGraph, split: LinkSplit, table: pa.Table) -> UserImages:
@@ -73,45 +73,84 @@ def training_images(graph: InteractionGraph, split: LinkSplit, table: pa.Table) 
     Where the table has a `subreddit` column, images posted in a community whose link is held out
     are dropped: they would tell about the target (rule 2 of the design).
     """
-    user, row, embeddings = _rows_by_user(graph, table)
+    user, row = _rows_by_user(graph, table)
     keep = split.seen[user]
     if "subreddit" in table.column_names:
-        index_of = {name: index for index, name in enumerate(graph.subreddit_names)}
-        names = table.column("subreddit").to_pylist()
-        held: set[tuple[int, int]] = set()
-        owner = np.repeat(np.arange(graph.users), graph.degrees)
-        hidden = np.flatnonzero(np.asarray(split.roles) != MESSAGE)
-        held.update(zip(owner[hidden].tolist(), graph.subreddit[hidden].tolist()))
-        keep &= np.array(
-            [
-                (int(u), index_of.get(names[r], -1)) not in held
-                for u, r in zip(user.tolist(), row.tolist())
-            ],
-            dtype=bool,
-        )
-    user, row = user[keep], row[keep]
-    counts = np.bincount(user, minlength=graph.users)
-    return UserImages(np.concatenate([[0], np.cumsum(counts)]), embeddings[row])
+        names = pa.array(graph.subreddit_names, pa.string())
+        places = pc.index_in(table.column("subreddit").cast(pa.string()), value_set=names)
+        community = places.fill_null(-1).to_numpy().astype(np.int64)[row]
+        keep &= ~_held_out(graph, split, user, community)
+    return _collect(graph, table, user[keep], row[keep])
+
+
+def _held_out(
+    graph: InteractionGraph,
+    split: LinkSplit,
+    user: Int[np.ndarray, " images"],
+    community: Int[np.ndarray, " images"],
+) -> Bool[np.ndarray, " images"]:
+    """Whether the link between each image's user (ascending) and community is held out.
+
+    A block of users at a time: the held-out links of everybody are tens of millions.
+    """
+    held = np.zeros(len(user), dtype=bool)
+    for start, stop in graph.blocks(BLOCK_USERS):
+        first, last = np.searchsorted(user, [start, stop])
+        if first == last:
+            continue
+        low, high = int(graph.indptr[start]), int(graph.indptr[stop])
+        hidden = low + np.flatnonzero(np.asarray(split.roles[low:high]) != MESSAGE)
+        owner = np.searchsorted(graph.indptr[start : stop + 1], hidden, side="right") - 1 + start
+        links = owner * graph.subreddits + graph.subreddit[hidden].astype(np.int64)
+        here = slice(int(first), int(last))
+        images = user[here] * graph.subreddits + community[here]
+        held[here] = (community[here] >= 0) & np.isin(images, links, kind="sort")
+    return held
 
 
 def _rows_by_user(
     graph: InteractionGraph, table: pa.Table
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    column = table.column("embedding").combine_chunks()
-    widths = set(pc.list_value_length(column).to_pylist()) or {0}
-    if len(widths) > 1 or column.null_count:
-        raise ValueError(
-            f"Image embeddings have widths {sorted(widths)} or nulls; embed them again."
-        )
-    embeddings = column.flatten().to_numpy().astype(np.float32).reshape(len(column), widths.pop())
-    if not np.isfinite(embeddings).all():
-        bad = int(np.argmax(~np.isfinite(embeddings).all(axis=1)))
-        raise ValueError(f"The image embedding in row {bad} is not finite; embed the images again.")
-    ids = table.column("user_id").to_numpy().astype(np.uint64)
+) -> tuple[Int[np.ndarray, " images"], Int[np.ndarray, " images"]]:
+    """User index, ascending, and table row of each image whose user the graph has."""
+    ids = table.column("user_id").to_numpy().astype(np.uint64, copy=False)
     known = np.asarray(graph.user_ids)
     position = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     row = np.flatnonzero(known[position] == ids)
     user = position[row]
     # Stable: a user's images keep the table's order.
     order = np.argsort(user, kind="stable")
-    return user[order], row[order], embeddings
+    return user[order], row[order]
+
+
+def _collect(
+    graph: InteractionGraph,
+    table: pa.Table,
+    user: Int[np.ndarray, " images"],
+    row: Int[np.ndarray, " images"],
+) -> UserImages:
+    """The embeddings of these rows of the table; beside it, they alone are held in memory."""
+    column = table.column("embedding")
+    widths = set(pc.unique(pc.list_value_length(column)).drop_null().to_pylist()) or {0}
+    if len(widths) > 1 or column.null_count:
+        raise ValueError(
+            f"Image embeddings have widths {sorted(widths)} or nulls; embed them again."
+        )
+    embeddings = np.empty((len(row), widths.pop()), dtype=np.float32)
+    by_row = np.argsort(row)
+    in_order, low = row[by_row], 0
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), ROWS_AT_ONCE):
+            part = chunk.slice(start, ROWS_AT_ONCE)
+            values = part.flatten().to_numpy().astype(np.float32, copy=False)
+            values = values.reshape(len(part), embeddings.shape[1])
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                bad = low + int(np.argmin(finite))
+                raise ValueError(
+                    f"The image embedding in row {bad} is not finite; embed the images again."
+                )
+            first, last = np.searchsorted(in_order, [low, low + len(part)])
+            embeddings[by_row[first:last]] = values[in_order[first:last] - low]
+            low += len(part)
+    counts = np.bincount(user, minlength=graph.users)
+    return UserImages(np.concatenate([[0], np.cumsum(counts)]), embeddings)
