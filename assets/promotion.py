@@ -56,6 +56,7 @@ def promotion_decision(
             notes.append(f"the champion cannot be scored on this data: {error}")
     first = theirs is None
     ours = scores(candidate.directory)
+    notes.append(ours.evaluated)
     opponent = f"champion {champion.version}" if champion and not first else "popularity"
     theirs = theirs if theirs is not None else scores(None)
     registered = registered_as(MODEL, candidate, platform)
@@ -63,7 +64,9 @@ def promotion_decision(
         f"candidate {registered.version}",
         opponent,
         [
-            Comparison(metric, "test links", ours[metric], theirs[metric], role=role)
+            Comparison(
+                metric, "test links", ours.by_metric[metric], theirs.by_metric[metric], role=role
+            )
             for metric, role in zip(PROMOTION_METRICS, ("primary", "guard"), strict=True)
         ],
         rule,

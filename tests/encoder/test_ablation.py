@@ -79,7 +79,7 @@ def test_the_notes_name_the_winner_whoever_it_is(ablation):
 
 def test_without_images_the_notes_say_what_is_left_out(data, settings, trained):
     result = evaluate_model(trained.directory, *data.dirs, None, settings)
-    assert result.notes == ["There are no images: image retrieval is not measured."]
+    assert result.notes[1:] == ["There are no images: image retrieval is not measured."]
     assert result.value("candidate", "mrr") > result.value("popularity", "mrr")
 
 

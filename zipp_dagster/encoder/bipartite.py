@@ -113,11 +113,19 @@ class BipartiteEncoder(nn.Module, ABC):
             to_user, to_subreddit, weight = self.exchange(layer, user, subreddit, messages)
             user = self.user_norm[layer](user + functional.elu(to_user))
             subreddit = self.subreddit_norm[layer](subreddit + functional.elu(to_subreddit))
+        return *self.outputs(user, subreddit, communities), weight
+
+    def outputs(
+        self,
+        user: Float[Tensor, "users dim"],
+        subreddit: Float[Tensor, "subreddits dim"],
+        communities: CommunityTensors,
+    ) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "subreddits dim"]]:
+        """Z of users and communities, from their states after the last layer."""
         one = user.new_ones((len(user), 1))
         popularity = self.popularity * communities.log_share[:, None]
         users = torch.cat([self.user_out(user), one], dim=1)
-        subreddits = torch.cat([self.subreddit_out(subreddit), popularity], dim=1)
-        return users, subreddits, weight
+        return users, torch.cat([self.subreddit_out(subreddit), popularity], dim=1)
 
     def inputs(
         self, messages: MessageTensors, communities: CommunityTensors

@@ -6,6 +6,7 @@ What lives here: one number a user and metric. What does not: the decision (`zip
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,20 @@ import numpy as np
 from zipp_dagster.encoder import rivals
 from zipp_dagster.encoder.comparison import model_scorer
 from zipp_dagster.encoder.config import EncoderSettings
-from zipp_dagster.encoder.evaluation import LinkResults, LinkTask, Scorer, evaluate
+from zipp_dagster.encoder.evaluated import evaluated_links
+from zipp_dagster.encoder.evaluation import LinkResults, Scorer, evaluate
 from zipp_dagster.encoder.model_io import load_model
 from zipp_dagster.graph.features import load_subreddit_text
 from zipp_dagster.graph.split import LinkSplit
 from zipp_dagster.graph.store import InteractionGraph
 
-UserScores = dict[str, dict[int, float]]
-"""Metric → user id → score."""
+
+@dataclass(frozen=True)
+class UserScores:
+    """Metric → user id → score, and in words how many of all users those are."""
+
+    by_metric: dict[str, dict[int, float]]
+    evaluated: str
 
 
 def user_scores(
@@ -31,7 +38,7 @@ def user_scores(
     metrics: Sequence[str],
     settings: EncoderSettings,
 ) -> UserScores:
-    """Mean test-link score of each user for some metrics; popularity where there is no model.
+    """Mean test-link score of each evaluated user for some metrics; popularity without a model.
 
     Raises:
         ModelError: the model is damaged, or does not fit these features.
@@ -44,9 +51,10 @@ def user_scores(
     else:
         text = load_subreddit_text(features_dir, graph)
         scorer = model_scorer("model", load_model(model_dir), graph, split, text, settings)
-    results = evaluate(scorer, LinkTask.of(graph, split), seed=settings.seed)
+    task, evaluated = evaluated_links(graph, split, settings)
+    results = evaluate(scorer, task, seed=settings.seed)
     ids = np.asarray(graph.user_ids)
-    return {metric: _by_user(results, metric, ids) for metric in metrics}
+    return UserScores({metric: _by_user(results, metric, ids) for metric in metrics}, evaluated)
 
 
 def _by_user(results: LinkResults, metric: str, ids: np.ndarray) -> dict[int, float]:

@@ -15,11 +15,11 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from zipp_dagster.encoder.config import EncoderSettings
+from zipp_dagster.encoder.evaluated import evaluated_links, evaluated_posters
 from zipp_dagster.encoder.evaluation import (
     METRICS,
     DotScorer,
     LinkResults,
-    LinkTask,
     Scorer,
     evaluate,
 )
@@ -110,11 +110,11 @@ class Comparison:
         self.images: UserImages | None = None
         if visual is not None and visual.num_rows > 0:
             self.images = align_images(self.graph, visual)
-        self.task = LinkTask.of(self.graph, self.split)
+        self.task, evaluated = evaluated_links(self.graph, self.split, settings)
         self.links: dict[str, list[LinkResults]] = {}
         self.retrieval: dict[str, list[RetrievalResults]] = {}
         self.tuning: list[TuningRun] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = [evaluated]
         if self.images is None:
             self.notes.append("There are no images: image retrieval is not measured.")
 
@@ -131,7 +131,8 @@ class Comparison:
         """Let user vectors find the users' own images, by a ridge fit or by the model's head."""
         if self.images is None:
             return
-        results = image_retrieval(name, vectors, self.images, self.split, head)
+        posters = evaluated_posters(self.graph, self.split, self.images, self.settings)
+        results = image_retrieval(name, vectors, self.images, self.split, head, posters)
         if isinstance(results, str):
             self.notes.append(f"{name}: image retrieval is not measured, {results}.")
         else:
@@ -224,11 +225,10 @@ def model_scorer(
             lanes=settings.inference_lanes,
         )
         return DotScorer(name, *embed_graph(inference))
-    from zipp_dagster.encoder.models import embed_with_torch
-    from zipp_dagster.graph.sampling import messages_of
+    from zipp_dagster.encoder.torch_inference import embed_in_blocks
 
-    messages = messages_of(graph, np.arange(graph.users), split.messages)
-    return DotScorer(name, *embed_with_torch(model, messages, text))
+    block_users = settings.inference_block_users
+    return DotScorer(name, *embed_in_blocks(model, graph, text, split.messages, block_users))
 
 
 def mean_interval(

@@ -104,6 +104,12 @@ class EncoderSettings(Section):
     ablation_seeds: int = Field(
         2, ge=1, le=20, description="Trainings of each encoder in the ablation, by seed."
     )
+    evaluation_users: int = Field(
+        100_000,
+        ge=10,
+        description="Most users whose held-out links an evaluation ranks, and most users whose "
+        "images it looks for: a fixed sample where there are more.",
+    )
     rankings_kept: int = Field(64, ge=1, description="Communities kept per user and ranking.")
     bootstrap: int = Field(1000, ge=10, description="Resamples of users for an interval.")
 

@@ -45,12 +45,23 @@ class GraphSAGE(BipartiteEncoder):
         self, layer: int, user: Tensor, subreddit: Tensor, messages: MessageTensors
     ) -> tuple[Tensor, Tensor, Float[Tensor, " messages"]]:
         """Mean messages; every message of a user weighs the same."""
-        from_subreddits, degree = _mean(subreddit, messages.subreddit, messages.user, len(user))
+        to_user, degree = self.user_messages(layer, user, subreddit, messages)
         from_users, _ = _mean(user, messages.user, messages.subreddit, len(subreddit))
-        to_user = self.user_neighbours[layer](from_subreddits) + self.user_self[layer](user)
-        to_subreddit = self.subreddit_neighbours[layer](from_users)
-        to_subreddit = to_subreddit + self.subreddit_self[layer](subreddit)
+        to_subreddit = self.subreddit_messages(layer, from_users, subreddit)
         return to_user, to_subreddit, (1.0 / degree).index_select(0, messages.user)
+
+    def user_messages(
+        self, layer: int, user: Tensor, subreddit: Tensor, messages: MessageTensors
+    ) -> tuple[Float[Tensor, "users dim"], Float[Tensor, " users"]]:
+        """What users hear, and from how many communities (at least 1)."""
+        mean, degree = _mean(subreddit, messages.subreddit, messages.user, len(user))
+        return self.user_neighbours[layer](mean) + self.user_self[layer](user), degree
+
+    def subreddit_messages(
+        self, layer: int, from_users: Float[Tensor, "subreddits dim"], subreddit: Tensor
+    ) -> Float[Tensor, "subreddits dim"]:
+        """What communities hear, from the mean state of the users of each."""
+        return self.subreddit_neighbours[layer](from_users) + self.subreddit_self[layer](subreddit)
 
 
 def _mean(

@@ -62,6 +62,7 @@ def training_record(settings: EncoderSettings) -> dict[str, object]:
             "inference_block_users",
             "inference_lanes",
             "rankings_kept",
+            "evaluation_users",
             "bootstrap",
             "tuning_variants",
             "ablation_seeds",
@@ -86,7 +87,7 @@ def embed_with_torch(
     messages: Messages,
     text: Float32[np.ndarray, "subreddits text"],
 ) -> tuple[Float32[np.ndarray, "users dim"], Float32[np.ndarray, "subreddits dim"]]:
-    """Embed one edge list in a single pass: for rivals, tests and graphs that fit into memory."""
+    """Embed one edge list in a single pass: for tests and graphs that fit into memory."""
     degree = np.bincount(messages.subreddit, minlength=len(text))
     communities = CommunityTensors(
         torch.from_numpy(text), torch.from_numpy(log_share(degree, messages.users))

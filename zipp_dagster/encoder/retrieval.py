@@ -18,6 +18,7 @@ from zipp_dagster.encoder.visual import UserImages
 from zipp_dagster.graph.split import LinkSplit
 
 MIN_USERS = 5
+SIMILARITIES_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def image_retrieval(
     images: UserImages,
     split: LinkSplit,
     head: tuple[np.ndarray, np.ndarray] | None = None,
+    posters: Int[np.ndarray, " posters"] | None = None,
 ) -> RetrievalResults | str:
     """Rank unseen users' profiles for each of them; a reason in words where that cannot be done.
 
@@ -54,8 +56,9 @@ def image_retrieval(
         images: all users' images.
         split: says who is unseen.
         head: weight [image_dim, dim] and bias of the model's image head; None fits a ridge.
+        posters: users with images, ascending; all by default.
     """
-    posters, profiles = images.profiles()
+    posters, profiles = images.profiles(posters)
     seen = split.seen[posters]
     if (~seen).sum() < MIN_USERS or seen.sum() < MIN_USERS:
         return (
@@ -70,10 +73,24 @@ def image_retrieval(
     else:
         predicted = features[~seen] @ head[0].T + head[1]
     wanted = profiles[~seen] - mean
-    similarity = _unit(predicted) @ _unit(wanted).T
-    own = np.diagonal(similarity)[:, None]
-    rank = 1.0 + (similarity > own).sum(axis=1) + 0.5 * ((similarity == own).sum(axis=1) - 1)
-    return RetrievalResults(name, posters[~seen], rank, len(wanted))
+    return RetrievalResults(
+        name, posters[~seen], _ranks(_unit(predicted), _unit(wanted)), len(wanted)
+    )
+
+
+def _ranks(
+    predicted: Float[np.ndarray, "posters image"], wanted: Float[np.ndarray, "posters image"]
+) -> Float[np.ndarray, " posters"]:
+    """The rank of each row's own profile; all similarities at once would be posters²."""
+    rank = np.empty(len(wanted))
+    step = max(1, SIMILARITIES_AT_ONCE // len(wanted))
+    for start in range(0, len(wanted), step):
+        similarity = predicted[start : start + step] @ wanted.T
+        row = np.arange(len(similarity))
+        own = similarity[row, start + row][:, None]
+        level = (similarity == own).sum(axis=1) - 1
+        rank[start : start + step] = 1.0 + (similarity > own).sum(axis=1) + 0.5 * level
+    return rank
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from zipp_dagster.encoder.comparison import Comparison, model_scorer
 from zipp_dagster.encoder.config import Architecture, EncoderSettings
 from zipp_dagster.encoder.evaluation import DotScorer
 from zipp_dagster.encoder.model_io import ModelError, load_model
-from zipp_dagster.encoder.tuning import Tuned, tune
+from zipp_dagster.encoder.tuning import mixed, tune
 from zipp_dagster.fanout import FanOut, Need, need_of_model, own_errors
 from zipp_dagster.progress import Progress
 
@@ -113,7 +113,8 @@ class TrainedEncoder:
     architecture: Architecture
     variants: list[tuple[str, EncoderSettings]]
     given: Path | None
-    tuned: Tuned | None = None
+    variant: int | None = None
+    weight: float = 0.0
 
     def first(self, bench: Bench) -> list[Training]:
         """A training for each variant that is not given."""
@@ -131,17 +132,25 @@ class TrainedEncoder:
             else bench.scratch_dir / f"{self.name}.{number}"
             for number in range(len(self.variants))
         ]
-        scorers = [self._scorer(directory, data) for directory in directories]
-        described = [description for description, _ in self.variants]
-        self.tuned = tuned = tune(zip(described, scorers), data.graph, data.split)
+        # Made one by one: a scorer holds everybody's vectors.
+        scorers = (
+            (description, self._scorer(directory, data))
+            for (description, _), directory in zip(self.variants, directories)
+        )
+        tuned = tune(scorers, data.graph, data.split)
+        self.variant, self.weight = tuned.variant, tuned.scorer.weight
         data.tuning += tuned.runs
         data.notes.append(f"{self.name}: {tuned.description}.")
         data.add(tuned.scorer)
-        data.add_model(self.name, load_model(directories[tuned.variant]), scorers[tuned.variant])
+        own = tuned.scorer.own
+        assert isinstance(own, DotScorer)
+        data.add_model(self.name, load_model(directories[tuned.variant]), own)
 
     def training(self, seed: int, bench: Bench) -> Training:
         """The chosen variant with another seed."""
-        _, chosen = self.variants[self._chosen.variant]
+        if self.variant is None:
+            raise RuntimeError(f"{self.name} is not tuned yet")
+        _, chosen = self.variants[self.variant]
         key = f"{self.name}.seed{seed}"
         return bench.training(key, self.architecture, chosen.model_copy(update={"seed": seed}))
 
@@ -149,14 +158,8 @@ class TrainedEncoder:
         """Add the chosen variant as that seed trained it."""
         directory = bench.scratch_dir / f"{self.name}.seed{seed}"
         scorer = self._scorer(directory, data)
-        data.add(self._chosen.refitted(scorer, data.graph, data.split))
+        data.add(replace(mixed(scorer, data.graph, data.split), weight=self.weight))
         data.add_model(self.name, load_model(directory), scorer)
-
-    @property
-    def _chosen(self) -> Tuned:
-        if self.tuned is None:
-            raise RuntimeError(f"{self.name} is not tuned yet")
-        return self.tuned
 
     def _scorer(self, directory: Path, data: Comparison) -> DotScorer:
         return model_scorer(

@@ -105,6 +105,8 @@ def tune(
             if best is None or value > best[0]:
                 text = f"{description}, popularity weight {weight:g}"
                 best = (value, Tuned(replace(base, weight=weight), number, text, runs))
+        # Everybody's vectors: while the next variant is made, only the best are kept beside it.
+        del own, base
     if best is None:
         raise ValueError("There is no variant to tune.")
     return best[1]
@@ -121,8 +123,7 @@ def validation_links(graph: InteractionGraph, split: LinkSplit) -> LinkTask:
 
 def log_degree(graph: InteractionGraph, split: LinkSplit) -> Float32[np.ndarray, " subreddits"]:
     """ln(1 + message degree)."""
-    degree = np.bincount(graph.subreddit[split.messages], minlength=graph.subreddits)
-    return np.log1p(degree).astype(np.float32)
+    return np.log1p(graph.subreddit_counts(split.messages)).astype(np.float32)
 
 
 def _reciprocal_ranks(base: Mixed, task: LinkTask) -> list[float]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Int
 from zipp_dagster.graph.split import MESSAGE, LinkSplit
 from zipp_dagster.graph.store import BLOCK_USERS, InteractionGraph
 
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE, POSTERS_AT_ONCE = 65_536, 10_000
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,18 @@ class UserImages:
         chosen = shuffled[position < per_user]
         return owner[chosen], self.embeddings[rows[chosen]]
 
-    def profiles(self) -> tuple[Int[np.ndarray, " posters"], Float32[np.ndarray, "posters dim"]]:
-        """Users with images, and the unit-norm mean of theirs."""
-        posters = np.flatnonzero(self.count)
-        if len(posters) == 0:
-            return posters, np.zeros((0, self.dim), dtype=np.float32)
-        sums = np.add.reduceat(self.embeddings, self.indptr[:-1][posters], axis=0)
+    def profiles(
+        self, posters: Int[np.ndarray, " posters"] | None = None
+    ) -> tuple[Int[np.ndarray, " posters"], Float32[np.ndarray, "posters dim"]]:
+        """Users with images (all by default), and the unit-norm mean of theirs."""
+        posters = np.flatnonzero(self.count) if posters is None else posters
+        sums = np.empty((len(posters), self.dim), dtype=np.float32)
+        for start in range(0, len(posters), POSTERS_AT_ONCE):
+            part = posters[start : start + POSTERS_AT_ONCE]
+            counts = self.count[part]
+            first = np.cumsum(counts) - counts
+            rows = np.arange(counts.sum()) + np.repeat(self.indptr[part] - first, counts)
+            sums[start : start + len(part)] = np.add.reduceat(self.embeddings[rows], first, axis=0)
         return posters, sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
