@@ -64,6 +64,7 @@ def gat_checkpoint(
     killed training resumes from its last checkpoint.
     """
     from zipp_dagster.encoder.together import TrainingTask, train_alone
+    from zipp_dagster.graph.split import split_rule
     from zipp_dagster.platform.compute import train_in_processes
     from zipp_dagster.platform.previews import curves
 
@@ -82,6 +83,7 @@ def gat_checkpoint(
         report = train_in_processes(task, platform.settings.compute, progress)
     tracker.log_history(report.history, step_key="epoch")
     shown = {k: v for k, v in report.__dict__.items() if k != "history"}
+    shown["split"] = split_rule(inputs["link_split"].directory)
     names = [key for key in report.history[0] if key != "epoch"] if report.history else []
     return Summary(
         metadata=shown,

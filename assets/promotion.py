@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from assets.champions import decision_explained, registered_as, settle
@@ -43,15 +44,20 @@ def promotion_decision(
     from zipp_dagster.zipbench.promotion import Comparison, decide_promotion
 
     candidate = inputs["gat_checkpoint"].version
-    paths = [inputs[name].directory for name in GRAPH_INPUTS[:3]]
+    graph, split, features = (inputs[name].directory for name in GRAPH_INPUTS[:3])
 
     def scores(directory: Any) -> Any:
-        return user_scores(directory, *paths, PROMOTION_METRICS, encoder)
+        return user_scores(directory, graph, split, features, PROMOTION_METRICS, encoder)
 
     champion, notes, theirs = platform.registry.by_alias(MODEL, CHAMPION), [], None
     if champion is not None:
         try:
-            theirs = scores(platform.lake.version(champion.asset, champion.lake_version).directory)
+            stored = platform.lake.version(champion.asset, champion.lake_version)
+            if reason := other_split(stored.manifest.metadata, split):
+                notes.append(reason)
+                rule = rule.model_copy(update={"first_must_win": True})
+            else:
+                theirs = scores(stored.directory)
         except (ModelError, LakeError) as error:
             notes.append(f"the champion cannot be scored on this data: {error}")
     first = theirs is None
@@ -74,6 +80,23 @@ def promotion_decision(
         first=first,
     )
     return settle(decision, registered, champion, notes, out.asset, platform, out)
+
+
+def other_split(metadata: dict[str, Any], split: Path) -> str | None:
+    """Why a champion with this metadata cannot be judged on a split; None where it can.
+
+    On a split that was drawn otherwise, a champion has trained on links that a candidate was kept
+    from. The candidate then has to be clearly better than popularity.
+    """
+    from zipp_dagster.graph.split import split_rule
+
+    now, then = split_rule(split), metadata.get("split", "a split that is not recorded")
+    if now == then:
+        return None
+    return (
+        "the champion cannot be compared: it may have trained on links that are held out now "
+        f"(then: {then}; now: {now}); the candidate must be clearly better than popularity"
+    )
 
 
 ARTIFACTS = (promotion_decision,)

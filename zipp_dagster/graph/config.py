@@ -28,6 +28,9 @@ class GraphSettings(Section):
         3, ge=3, description="Users with fewer communities keep all their links as messages."
     )
     unseen_share: float = Field(
-        0.1, ge=0.0, le=0.9, description="Share of users that training never sees at all."
+        0.1,
+        ge=0.0,
+        le=0.9,
+        description="Share of users that training never sees at all, chosen by a hash of user ids.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the random split and of the unseen users.")
+    seed: int = Field(0, ge=0, description="Seed of ties, the random split and the unseen users.")

@@ -5,6 +5,12 @@ training targets among the message edges (`sampling`).
 
 Layout of a split directory: `roles.npy` uint8 [E] (`MESSAGE`, `VALIDATION`, `TEST`),
 `user_roles.npy` uint8 [U] (`SEEN`, `UNSEEN`), `split.json`.
+
+Every draw is a hash of the seed, the user's id and the community's name (`hashing`), never of a
+position: when users, communities or links come or go, everybody else keeps role and held-out links.
+So a champion and a later candidate were both kept from the links that they are compared on. New
+links of a user may take the place of held-out ones, which then become messages; a message becomes
+held out only where the user lost a link that was, or came to have `min_communities`.
 """
 
 from __future__ import annotations
@@ -15,12 +21,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8, UInt64
 
+from zipp_dagster.graph.hashing import RANGE, mix, name_keys, user_keys
 from zipp_dagster.graph.store import BLOCK_USERS, InteractionGraph, load_array
 
 MESSAGE, VALIDATION, TEST = 0, 1, 2
 SEEN, UNSEEN = 0, 1
+USER_STREAM, EDGE_STREAM = 61, 62
+DRAW = "hash 1"
+"""How splits are drawn; another name where the same settings give other roles."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,9 @@ def temporal_split(
     """Hold out each user's last-joined community for the test, and the one before for validation.
 
     Users with fewer than `min_communities` keep all edges as messages. Ties in time are broken by
-    a seeded hash, not by community order, so that no community gathers the held-out links.
+    a seeded hash of user and community, not by community order, so that no community gathers the
+    held-out links. A user is unseen by a seeded hash too: the share of them is `unseen_share` up to
+    chance.
     """
     return _split(graph, out_dir, "temporal", seed, min_communities, unseen_share)
 
@@ -95,8 +107,26 @@ def random_split(
     min_communities: int = 3,
     unseen_share: float = 0.1,
 ) -> SplitSummary:
-    """Hold out one random community of each user for the test, and one for validation."""
+    """Hold out one random community of each user for the test, and one for validation.
+
+    Random is: the smallest hashes of user and community. Else as `temporal_split`.
+    """
     return _split(graph, out_dir, "random", seed, min_communities, unseen_share)
+
+
+def split_rule(directory: Path) -> str:
+    """How a split was drawn, in words.
+
+    Two splits with the same words give users and links that both have the same roles, as far as
+    `min_communities` and newer links allow. One of before hashes has words of its own.
+    """
+    facts = json.loads((directory / "split.json").read_text())
+    if "draw" not in facts:
+        return f"{facts['kind']} by position, seed {facts['seed']}"
+    return (
+        f"{facts['kind']} by {facts['draw']}, seed {facts['seed']}, from "
+        f"{facts['min_communities']} communities, {facts['unseen_share']:g} of the users unseen"
+    )
 
 
 def _split(
@@ -107,17 +137,18 @@ def _split(
     min_communities: int,
     unseen_share: float,
 ) -> SplitSummary:
-    edge_rng, user_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
+    communities = name_keys(graph.subreddit_names)
     roles = np.full(graph.edges, MESSAGE, dtype=np.uint8)
     for start, stop in graph.blocks(BLOCK_USERS):
         low, high = int(graph.indptr[start]), int(graph.indptr[stop])
-        # Drawn block by block in order, these are the numbers that one draw for all edges gives.
-        tie = edge_rng.random(high - low)
+        users = user_keys(graph.user_ids[start:stop], seed, EDGE_STREAM)
+        tie = mix(
+            np.repeat(users, graph.degrees[start:stop]) ^ communities[graph.subreddit[low:high]]
+        )
         age = np.zeros(high - low) if kind == "random" else -graph.first_seen[low:high].astype(int)
         roles[low:high] = _block_roles(graph.degrees[start:stop], age, tie, min_communities)
     user_roles = np.full(graph.users, SEEN, dtype=np.uint8)
-    unseen = user_rng.permutation(graph.users)[: round(unseen_share * graph.users)]
-    user_roles[unseen] = UNSEEN
+    user_roles[user_keys(graph.user_ids, seed, USER_STREAM) < unseen_share * RANGE] = UNSEEN
 
     tested = graph.degrees >= min_communities
     summary = SplitSummary(
@@ -132,16 +163,20 @@ def _split(
     )
     np.save(out_dir / "roles.npy", roles)
     np.save(out_dir / "user_roles.npy", user_roles)
-    (out_dir / "split.json").write_text(
-        json.dumps({"seed": seed} | asdict(summary), indent=1) + "\n"
-    )
+    rule = {
+        "draw": DRAW,
+        "seed": seed,
+        "min_communities": min_communities,
+        "unseen_share": unseen_share,
+    }
+    (out_dir / "split.json").write_text(json.dumps(rule | asdict(summary), indent=1) + "\n")
     return summary
 
 
 def _block_roles(
     degrees: Int[np.ndarray, " users"],
     age: Int[np.ndarray, " edges"] | Float[np.ndarray, " edges"],
-    tie: Float[np.ndarray, " edges"],
+    tie: UInt64[np.ndarray, " edges"],
     min_communities: int,
 ) -> UInt8[np.ndarray, " edges"]:
     """The roles of one block's edges: of each user, the first by age and tie are held out."""
