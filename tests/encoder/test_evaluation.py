@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from zipp_dagster.encoder.evaluation import (
     METRICS,
@@ -13,6 +15,7 @@ from zipp_dagster.encoder.evaluation import (
     target_ranks,
 )
 from zipp_dagster.encoder.rivals import popularity
+from zipp_dagster.encoder.training_setup import TrainingRun
 
 
 class Fixed:
@@ -32,6 +35,32 @@ def test_ranks_skip_known_communities_and_share_ties():
     scores = np.array([[5.0, 4.0, 3.0, 3.0, 1.0]])
     possible = np.array([[False, True, False, True, True]])
     assert target_ranks(scores, np.array([2]), possible).tolist() == [2.5]
+
+
+def test_a_target_is_no_rival_of_itself():
+    scores = np.array([[5.0, 4.0, 3.0]])
+    possible = np.ones((1, 3), dtype=bool)
+    assert target_ranks(scores, np.array([0]), possible).tolist() == [1.0]
+    assert target_ranks(scores, np.array([2]), possible).tolist() == [3.0]
+    assert possible.all()
+
+
+class Answers(nn.Module):
+    """An encoder that knows the validation's targets."""
+
+    def __init__(self, targets: np.ndarray, subreddits: int) -> None:
+        super().__init__()
+        self.users = nn.functional.one_hot(torch.from_numpy(targets), subreddits).float()
+        self.subreddits = torch.eye(subreddits)
+
+    def forward(self, messages, communities):
+        return self.users, self.subreddits
+
+
+def test_the_validation_of_a_training_finds_it_perfect_too(data, settings):
+    run = TrainingRun(*data.dirs, None, settings.model_copy(update={"device": "cpu"}), "gatv2")
+    run.module = nn.ModuleDict({"encoder": Answers(run.validation.target, data.graph.subreddits)})
+    assert run.validation.scores() == (1.0, 1.0)
 
 
 def test_a_scorer_that_knows_the_targets_is_perfect(data, task):

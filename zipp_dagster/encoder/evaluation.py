@@ -172,10 +172,16 @@ def target_ranks(
     target: Int[np.ndarray, " links"],
     possible: Bool[np.ndarray, "links subreddits"],
 ) -> Float[np.ndarray, " links"]:
-    """1 + possible communities above the target + half of those level with it."""
-    own = scores[np.arange(len(target)), target][:, None]
-    above = ((scores > own) & possible).sum(axis=1)
-    level = ((scores == own) & possible).sum(axis=1)
+    """1 + possible communities above the target + half of those level with it.
+
+    The target is no rival of itself, whether or not `possible` has it.
+    """
+    rows = np.arange(len(target))
+    rivals = possible.copy()
+    rivals[rows, target] = False
+    own = scores[rows, target][:, None]
+    above = ((scores > own) & rivals).sum(axis=1)
+    level = ((scores == own) & rivals).sum(axis=1)
     return 1.0 + above + 0.5 * level
 
 
