@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zipp_dagster.encoder.ablation import TRAINED, evaluate_model, run_ablation
-from zipp_dagster.encoder.comparison import mean_interval
+from zipp_dagster.encoder.comparison import BOOTSTRAP_USERS, mean_interval
 from zipp_dagster.encoder.retrieval import image_retrieval
 from zipp_dagster.encoder.rivals import text_content, tfidf_nmi, tfidf_svd
 from zipp_dagster.encoder.visual import align_images
@@ -131,3 +131,22 @@ def test_intervals_of_a_mean_cover_it():
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.2)
     assert mean_interval(np.array([]), 500, 0) == (None, None)
+
+
+@pytest.mark.parametrize("users", [400, BOOTSTRAP_USERS + 1])
+def test_a_paired_interval_draws_the_trainings_of_both_sides(users):
+    """A baseline whose trainings differ by .1 says little about a difference of .01."""
+    person = np.random.default_rng(0).normal(0.0, 0.3, users)
+    encoder = np.stack([person + 0.21, person + 0.21])
+    baseline = np.stack([person + 0.15, person + 0.25])
+    low, high = mean_interval(encoder, 500, 0, baseline)
+    # The baseline's mean is .15, .20 or .25, by which two trainings are drawn.
+    assert low < -0.03 and high > 0.05
+    swapped = mean_interval(baseline, 500, 0, encoder)
+    assert swapped == pytest.approx((-high, -low), abs=1e-3)
+
+
+def test_a_paired_interval_shares_the_people():
+    person = np.random.default_rng(0).normal(0.0, 0.3, 400)
+    low, high = mean_interval(person + 0.01, 500, 0, person)
+    assert (low, high) == pytest.approx((0.01, 0.01))

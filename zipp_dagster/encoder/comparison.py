@@ -186,11 +186,14 @@ class Comparison:
         values: Float[np.ndarray, "seeds links"],
         other: Float[np.ndarray, "others links"] | None = None,
     ) -> dict[str, object]:
+        finite = np.isfinite(values).all(axis=0)
         if other is not None:
-            # Seeds of two encoders have nothing to do with each other: each against the other's mean.
+            finite &= np.isfinite(other).all(axis=0)
+            other = other[:, finite]
+        values = values[:, finite]
+        low, high = mean_interval(values, self.settings.bootstrap, self.settings.seed, other)
+        if other is not None:
             values = values - other.mean(axis=0)
-        values = values[:, np.isfinite(values).all(axis=0)]
-        low, high = mean_interval(values, self.settings.bootstrap, self.settings.seed)
         by_seed = values.mean(axis=1) if values.shape[1] else np.array([])
         return {
             "encoder": encoder,
@@ -235,30 +238,38 @@ def mean_interval(
     values: Float[np.ndarray, "seeds users"] | Float[np.ndarray, " users"],
     resamples: int,
     seed: int,
+    other: Float[np.ndarray, "others users"] | None = None,
 ) -> tuple[float | None, float | None]:
     """95 % bootstrap interval of a mean over users and, where there are several, over seeds.
 
-    Each resample draws users, and seeds too. With two or three seeds that is a rough share of the
-    uncertainty of training, but not none. Normal over users for very many; None without values.
+    With `other`, of the mean difference from it. Each resample draws users, the same of both sides,
+    and seeds of either side by itself: two encoders' trainings have nothing to do with each other.
+    With two or three seeds that is a rough share of the uncertainty of training, but not none.
+    Normal over users for very many; None without values.
     """
     values = np.atleast_2d(values)
-    seeds, users = values.shape
+    users = values.shape[1]
     if users == 0:
         return None, None
+    sides = [values] if other is None else [values, -np.atleast_2d(other)]
     rng = np.random.default_rng([seed, 41])
     if users > BOOTSTRAP_USERS:
-        by_seed = values.mean(axis=1)
-        error = values.mean(axis=0).std() / users**0.5
-        if seeds > 1:
-            error = float(np.hypot(error, by_seed.std(ddof=1) / seeds**0.5))
-        return float(by_seed.mean() - 1.96 * error), float(by_seed.mean() + 1.96 * error)
-    means = np.empty(resamples)
+        mean = float(sum(side.mean() for side in sides))
+        errors = [sum(side.mean(axis=0) for side in sides).std() / users**0.5]
+        for side in sides:
+            if len(side) > 1:
+                errors.append(side.mean(axis=1).std(ddof=1) / len(side) ** 0.5)
+        error = float(np.linalg.norm(errors))
+        return mean - 1.96 * error, mean + 1.96 * error
+    means = np.zeros(resamples)
     for start in range(0, resamples, 50):
         count = min(50, resamples - start)
         chosen = rng.integers(0, users, (count, users))
-        sample = np.stack([row[chosen].mean(axis=1) for row in values], axis=1)
-        if seeds > 1:
-            sample = np.take_along_axis(sample, rng.integers(0, seeds, (count, seeds)), axis=1)
-        means[start : start + count] = sample.mean(axis=1)
+        for side in sides:
+            sample = np.stack([row[chosen].mean(axis=1) for row in side], axis=1)
+            if len(side) > 1:
+                drawn = rng.integers(0, len(side), (count, len(side)))
+                sample = np.take_along_axis(sample, drawn, axis=1)
+            means[start : start + count] += sample.mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
