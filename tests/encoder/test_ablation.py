@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zipp_dagster.encoder.ablation import TRAINED, evaluate_model, run_ablation
-from zipp_dagster.encoder.comparison import BOOTSTRAP_USERS, mean_interval
+from zipp_dagster.encoder.comparison import BOOTSTRAP_USERS, Comparison, mean_interval
 from zipp_dagster.encoder.retrieval import image_retrieval
 from zipp_dagster.encoder.rivals import text_content, tfidf_nmi, tfidf_svd
 from zipp_dagster.encoder.visual import align_images
@@ -16,11 +16,22 @@ from zipp_dagster.encoder.visual import align_images
 
 @pytest.fixture(scope="module")
 def ablation(data, settings, trained, tmp_path_factory):
-    return run_ablation(
-        *data.dirs, data.world.image_embeddings,
-        settings.model_copy(update={"tuning_variants": 1}), tmp_path_factory.mktemp("ablation"),
-        trained={"gatv2_imagealign": trained.directory},
-    )  # fmt: skip
+    tables, finish = [], Comparison.finish
+
+    def counted(self, *args, **kwargs):
+        tables.append(self)
+        return finish(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Comparison, "finish", counted)
+        result = run_ablation(
+            *data.dirs, data.world.image_embeddings,
+            settings.model_copy(update={"tuning_variants": 1}), tmp_path_factory.mktemp("ablation"),
+            trained={"gatv2_imagealign": trained.directory},
+        )  # fmt: skip
+    # Its intervals are the slow part of a large comparison.
+    assert len(tables) == 1, "the table is made more than once"
+    return result
 
 
 def test_every_encoder_is_in_the_table_with_an_interval(ablation, data):

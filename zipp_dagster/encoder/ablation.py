@@ -128,11 +128,7 @@ def run_ablation(
     for encoder in compared.values():
         for seed in seeds:
             encoder.add_seed(seed, data, bench)
-    best = ", ".join(f"{metric} {encoder}" for metric, encoder in data_winners(data).items())
-    data.notes.append(f"Best over all links: {best}.")
-    return data.finish(baselines=("popularity", "gatv2"), versus=VERSUS)
-
-
-def data_winners(data: Comparison) -> dict[str, str]:
-    """The best encoder by metric, before the table is written."""
-    return data.finish(baselines=()).winners()
+    result = data.finish(baselines=("popularity", "gatv2"), versus=VERSUS)
+    best = ", ".join(f"{metric} {encoder}" for metric, encoder in result.winners().items())
+    result.notes.append(f"Best over all links: {best}.")
+    return result
