@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+import torch
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.model_io import load_history, load_model
 from zipp_dagster.encoder.peers import Alone
-from zipp_dagster.encoder.together import TrainingTask, train_together
+from zipp_dagster.encoder.together import TrainingTask, own_gpus, train_together
 from zipp_dagster.encoder.training import train
 
 
@@ -25,6 +29,49 @@ def test_two_processes_train_one_model_that_another_run_gives_again(data, tmp_pa
         assert report.epochs == 3 and not list(scratch.iterdir())
         found.append({path.name: path.read_bytes() for path in sorted(out.iterdir())})
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_report_longer_than_a_pipe_holds_comes_back(data, tmp_path):
+    """A pipe holds 64 KiB: a process that sends more than that waits for a reader."""
+    settings = EncoderSettings(
+        hidden=4, heads=1, layers=1, users_per_batch=512, epochs=1_300, patience=1_300,
+        validation_every=1, validation_users=10, device="cpu", image_align_weight=0.0,
+    )  # fmt: skip
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    out.mkdir()
+    scratch.mkdir()
+    report = train_together(TrainingTask(*data.dirs, None, settings, out, scratch), 2)
+    assert len(pickle.dumps(report)) > 2**16
+    assert report.history == load_history(out)
+
+
+class DiesInOneOfTwo:
+    """Ends every other process that it is sent to."""
+
+    def __reduce__(self):
+        name = "__import__('multiprocessing').current_process().name"
+        return eval, (f"__import__('os')._exit(3) if int({name}.split('-')[1]) % 2 else None",)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_process_that_dies_ends_the_training(data, settings, tmp_path):
+    task = TrainingTask(*data.dirs, DiesInOneOfTwo(), settings, tmp_path, tmp_path)
+    with pytest.raises(ProcessExitedException, match="exit code 3"):
+        train_together(task, 2)
+
+
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
+    assert own_gpus("cpu", 8) is False
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert own_gpus("auto", 2) and own_gpus("cuda", 2)
+    with pytest.raises(ValueError, match="train_workers is 3, but this machine has 2 GPUs"):
+        own_gpus("cuda", 3)
+    with pytest.raises(ValueError, match="cuda:1, one GPU, but encoder.train_workers is 2"):
+        own_gpus("cuda:1", 2)
 
 
 class Recorder(Alone):

@@ -7,17 +7,20 @@ does not: the loop (`training`), and starting processes on a cluster (`zipp_dags
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
 from zipp_dagster.encoder.config import EncoderSettings
 from zipp_dagster.encoder.peers import ALONE, Peers, ProcessGroup
 from zipp_dagster.encoder.training import TrainingReport, train
+from zipp_dagster.encoder.training_setup import choose_device
 from zipp_dagster.progress import Progress, silent
 
 
@@ -60,28 +63,57 @@ def _train(task: TrainingTask, progress: Progress, peers: Peers) -> TrainingRepo
 
 
 def train_together(task: TrainingTask, processes: int) -> TrainingReport:
-    """Trains in so many processes of this machine (gloo). One that dies ends all, with its error."""
+    """Trains in so many processes of this machine (gloo). One that dies ends all, with its error.
+
+    On GPUs each process has its own: the setting is then `cuda`, not one of them by number.
+
+    Raises:
+        ValueError: fewer GPUs than processes.
+        ProcessRaisedException, ProcessExitedException: what ended a process (torch's own).
+    """
+    on_gpus = own_gpus(task.settings.device, processes)
     with TemporaryDirectory(prefix="zipp-train-") as meeting:
-        results = torch.multiprocessing.get_context("spawn").SimpleQueue()
+        report = Path(meeting) / "report.json"
         torch.multiprocessing.spawn(
-            _member, (processes, meeting, task, results), nprocs=processes, join=True
+            _member, (processes, meeting, task, report, on_gpus), nprocs=processes, join=True
         )
-        report: TrainingReport = results.get()
-    return report
+        return TrainingReport(**json.loads(report.read_text()))
+
+
+def own_gpus(device: str, processes: int) -> bool:
+    """Whether the processes train on GPUs, of which each needs one.
+
+    Raises:
+        ValueError: there are fewer, or the setting names one of them for all.
+    """
+    chosen = choose_device(device)
+    if chosen.type != "cuda":
+        return False
+    if chosen.index is not None:
+        raise ValueError(
+            f"encoder.device is {device}, one GPU, but encoder.train_workers is {processes}: set "
+            "encoder.device to cuda, so that each process has its own, or train_workers to 1."
+        )
+    if (found := torch.cuda.device_count()) < processes:
+        raise ValueError(
+            f"encoder.train_workers is {processes}, but this machine has {found} GPUs, and each "
+            "process needs its own: lower train_workers, or set encoder.device to cpu."
+        )
+    return True
 
 
 def _member(
-    rank: int,
-    processes: int,
-    meeting: str,
-    task: TrainingTask,
-    results: torch.multiprocessing.SimpleQueue,
+    rank: int, processes: int, meeting: str, task: TrainingTask, report: Path, on_gpus: bool
 ) -> None:
+    if on_gpus:
+        # Not by the settings: they are written into the model, which is the same for all.
+        torch.cuda.set_device(rank)
     where = f"file://{meeting}/meeting-point"
     dist.init_process_group("gloo", init_method=where, rank=rank, world_size=processes)
     try:
-        report = train_member(task)
+        found = train_member(task)
         if rank == 0:
-            results.put(report)
+            # A file, not a queue: who waits for the process does not read what it would send.
+            report.write_text(json.dumps(asdict(found)))
     finally:
         dist.destroy_process_group()
