@@ -2,9 +2,18 @@
 
 What lives here: the architecture. What does not: its training, which is that of GATv2.
 
-He et al. 2020 learn a vector per user as well; those do not exist for new users, so here a user is
-what the propagation brings (the usual inductive form): e_u⁰ = 0, e_s⁰ learned,
-e_uˡ = Σ_s e_sˡ⁻¹ / √(d_u d_s), e_sˡ = Σ_u e_uˡ⁻¹ / √(d_u d_s), and the layers are averaged.
+He et al. 2020 learn a vector per user as well; those do not exist for new users, so a user starts as
+the first hop from the communities (the usual inductive form). With d_u messages of a user and d_s
+users of a community, for layers l = 1…L:
+
+    e_s⁰ learned, e_u⁰ = Σ_s e_s⁰ / √(d_u d_s)
+    e_uˡ = Σ_s e_sˡ⁻¹ / √(d_u d_s), e_sˡ = Σ_u e_uˡ⁻¹ / √(d_u d_s)
+    z_u = c Σ_l e_uˡ / (L + 1), z_s = [Σ_l e_sˡ / (L + 1) ; offset_s]
+
+(From e_u⁰ = 0, every second term of either side would vanish.) d_s is that of the whole graph,
+whichever sample of users is read: the log share stands for it, p_s = (1 + d_s) / U, and the mean over
+the sample's users for the sum over all U. That is the formula above with users √U times longer, which
+the learned c takes in.
 """
 # ruff: noqa: TID253  (torch is this module's subject)
 
@@ -31,27 +40,31 @@ class LightGCN(nn.Module):
         self.subreddit_id = nn.Embedding(subreddits, hidden)
         nn.init.normal_(self.subreddit_id.weight, std=0.1)
         self.offset = nn.Parameter(torch.zeros(subreddits))
-        # Propagation shrinks vectors by the degrees; a learned scale undoes it for the logits.
-        self.log_scale = nn.Parameter(torch.tensor(1.0))
+        self.log_scale = nn.Parameter(torch.tensor(0.0))
 
     def forward(
         self, messages: MessageTensors, communities: CommunityTensors
     ) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "subreddits dim"]]:
         """Embed the users of the messages and all communities (their text is not read)."""
         subreddit = self.subreddit_id.weight
-        user = subreddit.new_zeros((messages.users, subreddit.shape[1]))
-        user_degree = torch.bincount(messages.user, minlength=messages.users).clamp(min=1)
-        degree = torch.bincount(messages.subreddit, minlength=len(subreddit)).clamp(min=1)
-        weight = (user_degree[messages.user] * degree[messages.subreddit]).to(user.dtype) ** -0.5
+        degree = torch.bincount(messages.user, minlength=messages.users).to(subreddit.dtype)
+        share = communities.log_share.exp()
+        weight = (degree[messages.user] * share[messages.subreddit])[:, None] ** -0.5
+
+        def to_users(states: Tensor) -> Tensor:
+            sums = states.new_zeros((messages.users, states.shape[1]))
+            told = states.index_select(0, messages.subreddit) * weight
+            return sums.index_add(0, messages.user, told)
+
+        def to_subreddits(states: Tensor) -> Tensor:
+            told = states.index_select(0, messages.user) * weight
+            sums = torch.zeros_like(subreddit).index_add(0, messages.subreddit, told)
+            return sums / max(messages.users, 1)
+
+        user = to_users(subreddit)
         users, subreddits = [user], [subreddit]
         for _ in range(self.layers):
-            new_user = torch.zeros_like(user).index_add_(
-                0, messages.user, subreddit.index_select(0, messages.subreddit) * weight[:, None]
-            )
-            new_subreddit = torch.zeros_like(subreddit).index_add_(
-                0, messages.subreddit, user.index_select(0, messages.user) * weight[:, None]
-            )
-            user, subreddit = new_user, new_subreddit
+            user, subreddit = to_users(subreddit), to_subreddits(user)
             users.append(user)
             subreddits.append(subreddit)
         mean_user = torch.stack(users).mean(0) * self.log_scale.exp()
