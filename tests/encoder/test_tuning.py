@@ -71,12 +71,32 @@ def test_log_degree_counts_messages_only(data):
     assert log_degree(data.graph, data.split) == pytest.approx(expected, abs=1e-6)
 
 
-def test_training_variants_start_with_the_settings_and_differ():
-    settings = EncoderSettings()
-    variants = training_variants(settings, 4)
+# What the training of an architecture reads of the settings that variants may change.
+READ = {
+    "gatv2": ("lr", "weight_decay", "layers", "dropout", "id_dropout"),
+    "graphsage": ("lr", "weight_decay", "layers", "dropout", "id_dropout"),
+    "lightgcn": ("lr", "weight_decay", "layers"),
+}
+
+
+@pytest.mark.parametrize("architecture", READ)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EncoderSettings(),
+        EncoderSettings(dropout=0.3, id_dropout=0.5, layers=1, weight_decay=0.0),
+        EncoderSettings(dropout=0.4, id_dropout=0.6, layers=3, weight_decay=0.1),
+    ],
+)
+def test_training_variants_start_with_the_settings_and_train_differently(settings, architecture):
+    variants = training_variants(settings, 4, architecture)
     assert variants[0] == ("as set", settings)
-    assert len({variant.model_dump_json() for _, variant in variants}) == 4
-    assert len(training_variants(settings, 2)) == 2
+    read = [tuple(getattr(v, name) for name in READ[architecture]) for _, v in variants]
+    assert len(set(read)) == 4
+    # They are as valid as the settings that a person may set.
+    for _, variant in variants:
+        EncoderSettings.model_validate(variant.model_dump())
+    assert len(training_variants(settings, 2, architecture)) == 2
 
 
 def test_mutual_information_of_columns_is_that_of_their_definition():

@@ -103,7 +103,7 @@ def run_ablation(
             continue
         weight = settings.image_align_weight if align else 0.0
         aligned = settings.model_copy(update={"image_align_weight": weight})
-        variants = training_variants(aligned, settings.tuning_variants)
+        variants = training_variants(aligned, settings.tuning_variants, architecture)
         compared[name] = TrainedEncoder(name, architecture, variants, trained.get(name))
     bench = Bench((graph_dir, split_dir, features_dir), visual, scratch_dir, fan_out, progress)
     first = [training for encoder in compared.values() for training in encoder.first(bench)]

@@ -188,7 +188,7 @@ class _Data:
 
         features, text = self._features(architecture)
         variants: list[tuple[str, Scorer]] = []
-        chosen = training_variants(settings, settings.tuning_variants)
+        chosen = training_variants(settings, settings.tuning_variants, architecture)
         for number, (description, own) in enumerate(chosen):
             out = self.folder / f"{architecture}.{number}"
             scratch = self.folder / f"{architecture}.{number}.unfinished"
