@@ -100,25 +100,29 @@ def _lightgcn(
 ) -> Embeddings:
     """The formulas of `lightgcn`: a test holds them to that module."""
     ids, layers = model.tensors["subreddit_id.weight"], model.config.layers
-    degree = np.maximum(graph.subreddit_counts(keep), 1)
+    share = np.exp(log_share(graph.subreddit_counts(keep), graph.users))
 
     def links(block: Block) -> sparse.csr_matrix:
-        """The block's users × communities, weighted by 1 / √(d_u d_s)."""
+        """The block's users × communities, weighted by 1 / √(d_u p_s)."""
         own = np.diff(block.indptr)
-        weight = (np.repeat(own, own) * degree[block.subreddit]).astype(np.float32) ** -0.5
+        weight = (np.repeat(own, own) * share[block.subreddit]).astype(np.float32) ** -0.5
         shape = (block.users, graph.subreddits)
         return sparse.csr_matrix((weight, block.subreddit, block.indptr), shape=shape)
 
-    # Users begin at zero, so that the first layer tells communities nothing.
-    subreddit = [ids, np.zeros_like(ids)][: layers + 1]
-    for layer in range(2, layers + 1):
+    def two_hops(states: np.ndarray) -> np.ndarray:
+        """What communities hear from users who heard these states: the mean over all users."""
         sums = np.zeros(ids.shape, dtype=np.float64)
         for block in _blocks(graph, keep, block_users):
             matrix = links(block)
-            sums += matrix.T @ (matrix @ subreddit[layer - 2])
-        subreddit.append(sums.astype(np.float32))
+            sums += matrix.T @ (matrix @ states)
+        return (sums / max(graph.users, 1)).astype(np.float32)
+
+    # Users begin with the first hop: layers 1 and 2 of communities are the same.
+    subreddit = [ids]
+    for layer in range(1, layers + 1):
+        subreddit.append(subreddit[1] if layer == 2 else two_hops(subreddit[max(layer - 2, 0)]))
     scale = np.exp(model.tensors["log_scale"]) / np.float32(layers + 1)
-    heard = sum(subreddit[:layers], start=np.zeros_like(ids)) * scale
+    heard = sum(subreddit[:layers], start=ids) * scale
     users = np.ones((graph.users, embedding_width(model.config)), dtype=np.float32)
     for block in _blocks(graph, keep, block_users):
         users[block.start : block.stop, :-1] = links(block) @ heard

@@ -6,9 +6,6 @@ What lives here: putting the parts together from directories. What does not: the
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -104,19 +101,6 @@ class TrainingRun:
             encoder.get_buffer("edge_mean").copy_(torch.from_numpy(features.mean(axis=0)))
             encoder.get_buffer("edge_std").copy_(torch.from_numpy(deviation))
         return module.to(self.device)
-
-    def fingerprint(self, steps: int) -> str:
-        """Changes with settings, data and schedule: what a checkpoint must agree with."""
-        digest = hashlib.sha256()
-        record = {"config": asdict(self.config), "steps": steps}
-        record |= {"processes": self.world_size} if self.world_size > 1 else {}
-        digest.update(json.dumps(record, sort_keys=True).encode())
-        arrays = [self.graph.indptr, self.graph.subreddit, self.split.roles, self.text]
-        if self.images:
-            arrays.append(self.images.embeddings)
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
 
     def arrays(self, state: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """A module state as arrays, with the names of a model directory."""
