@@ -182,7 +182,7 @@ def test_the_check_of_generated_images_and_their_scores_are_those_of_the_whole_t
     out.mkdir()
     write_shards(requests, keys, places, {r.prompt: False for r in requests}, out, 40)
     draft = Draft("generated_images", None, out, tmp_path / "unused")
-    draft.path(LEFT_OUT).write_text("{}")
+    draft.path(LEFT_OUT).write_text('{"methods": {}, "images": {}}')
     table = pq.read_table(draft.files())
     assert sum(pq.ParquetFile(path).num_row_groups for path in draft.files()) > 4
     prompts = Input("rewritten_prompts", [])

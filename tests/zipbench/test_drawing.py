@@ -230,7 +230,7 @@ def test_a_person_who_does_not_fit_into_memory_is_left_out_alone(studio, tmp_pat
     assert drawn == {"c00", "c01"}
     out = Draft("generated_images", None, tmp_path / "a" / "out", tmp_path)
     methods = pa.table({"method": [request.method for _, request in studio.requests]})
-    inputs = {"rewritten_prompts": SimpleNamespace(table=lambda: methods)}
+    inputs = {"rewritten_prompts": SimpleNamespace(table=methods.select)}
     for count, passes in ((2, True), (0, False)):
         left_out = {"methods": {}, "images": {"lora": count}}
         out.path("left-out.json").write_text(json.dumps(left_out))

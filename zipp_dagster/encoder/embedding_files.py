@@ -28,7 +28,7 @@ from zipp_dagster.encoder.inference_progress import InferenceProgress, OpenSoftm
 from zipp_dagster.encoder.model_io import ModelError, StoredModel, load_model
 from zipp_dagster.fanout import FanOut, Local, own_errors
 from zipp_dagster.graph.features import load_subreddit_text
-from zipp_dagster.graph.store import Block, InteractionGraph
+from zipp_dagster.graph.store import Block, InteractionGraph, map_array
 from zipp_dagster.progress import Progress, in_words, silent
 
 
@@ -177,7 +177,7 @@ class RowFile:
     """
 
     def __init__(self, path: Path) -> None:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = map_array(path)
         self._offset, self._row_bytes = mapped.offset, mapped[:1].nbytes
         self._file = os.open(path, os.O_WRONLY)
 

@@ -20,6 +20,7 @@ sorted by user id, then by community index; communities are indexed in the order
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +35,18 @@ BLOCK_USERS, BLOCK_EDGES = 500_000, 8_000_000
 FEATURES = ("log_posts", "log_comments", "signed_log_score", "log_recency")
 
 
+_reading_headers = threading.Lock()
+"""Numpy parses a header with `ast`, which in Python before 3.11.8 two threads must not do (gh-106905)."""
+
+
 class GraphError(ValueError):
     """A graph file is missing, cut short, or holds values that cannot be."""
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Memory-map an .npy file for reading; threads take turns at its header."""
+    with _reading_headers:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def load_array(path: Path, dtypes: tuple[type, ...], shape: tuple[int, ...]) -> np.ndarray:
@@ -45,7 +56,7 @@ def load_array(path: Path, dtypes: tuple[type, ...], shape: tuple[int, ...]) -> 
         GraphError: the file is missing, cut short, or has another dtype or shape.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_array(path)
     except FileNotFoundError as error:
         raise GraphError(f"{path} is missing; rebuild the artifact it belongs to.") from error
     except (ValueError, OSError, EOFError) as error:
