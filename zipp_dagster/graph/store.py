@@ -46,7 +46,8 @@ class GraphError(ValueError):
 def map_array(path: Path) -> np.ndarray:
     """Memory-map an .npy file for reading; threads take turns at its header."""
     with _reading_headers:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def load_array(path: Path, dtypes: tuple[type, ...], shape: tuple[int, ...]) -> np.ndarray:
