@@ -43,11 +43,11 @@ class GraphError(ValueError):
     """A graph file is missing, cut short, or holds values that cannot be."""
 
 
-def map_array(path: Path) -> np.ndarray:
+def map_array(path: Path) -> np.memmap:
     """Memory-map an .npy file for reading; threads take turns at its header."""
     with _reading_headers:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+        mapped: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 def load_array(path: Path, dtypes: tuple[type, ...], shape: tuple[int, ...]) -> np.ndarray:
@@ -57,7 +57,7 @@ def load_array(path: Path, dtypes: tuple[type, ...], shape: tuple[int, ...]) -> 
         GraphError: the file is missing, cut short, or has another dtype or shape.
     """
     try:
-        array = map_array(path)
+        array: np.ndarray = map_array(path)
     except FileNotFoundError as error:
         raise GraphError(f"{path} is missing; rebuild the artifact it belongs to.") from error
     except (ValueError, OSError, EOFError) as error:
