@@ -45,7 +45,7 @@ task = together.TrainingTask(here, here, here, None, EncoderSettings(device="cpu
 draw = random.Random(0)
 history = [{"step": step, "link_loss": draw.random()} for step in range(10_000)]
 report = TrainingReport(
-    "gatv2", 1, 1, 1, 0.1, 10, 5, False, "off", 0, 7, draw.random(), 2.0, 3.0, history
+    "gatv2", "of the data", 1, 1, 1, 0.1, 10, 5, False, "off", 0, 7, draw.random(), 2.0, 3.0, history
 )
 # Read by the processes too: they start by this module.
 together.train_member = lambda task: report
