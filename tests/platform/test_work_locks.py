@@ -101,3 +101,13 @@ def test_a_failure_leaves_no_lock(bakery, oven):
     assert materialise(oven.artifact, None, bakery, CATALOGUE).status == "made"
     with nobody_at_work(bakery.lake.root, silent):
         assert being_made(bakery.lake.root, "flour") == []
+
+
+def test_locks_of_killed_processes_go_when_the_lake_is_swept(bakery, tmp_path):
+    root = bakery.lake.root
+    dead = root / ".locks" / "bread" / "2024-01.lock"
+    dead.parent.mkdir(parents=True)
+    dead.touch()
+    with making(root, "flour", None, silent):
+        bakery.lake.prune(1)
+        assert not dead.exists() and being_made(root, "flour") == [None]

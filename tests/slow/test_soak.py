@@ -100,14 +100,15 @@ def test_a_soak_of_two_hundred_materialisations_with_random_kills(
     found = registry.client.search_runs([registry.experiment_id], "attributes.status = 'RUNNING'")
     assert list(found) == []
 
-    # Nothing is left: pruned to one version each, the lake holds versions and pointers alone.
+    # Nothing is left: pruned to one version each, the lake holds versions and pointers, and the two
+    # empty files by which processes wait for each other.
     finish(zipp(home, "prune", ZIPP_LAKE__KEEP_VERSIONS=1, ZIPP_LAKE__KEEP_DAYS=0, **last))
     strangers = [
         path.relative_to(lake.root).as_posix()
         for path in lake.root.rglob("*")
         if path.is_file() and path.relative_to(lake.root).parts[0].startswith(".")
     ]
-    assert strangers == []
+    assert set(strangers) <= {".locks/gate", ".locks/work"}
     assert list(lake.root.glob("*/*/.current-*")) == []
     assert list((home / "dagster" / "running").glob("*")) == []
     assert verify(lake).passed

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from zipp_dagster.platform.locks import in_use
+from zipp_dagster.platform.locks import in_use, remove_unused
 from zipp_dagster.platform.versions import WHOLE
+from zipp_dagster.platform.work_locks import LOCKS
 
 DRAFTS = ".drafts"
 SCRATCH = ".scratch"
@@ -33,7 +34,9 @@ def discard_scratch(root: Path, assets: Iterable[str]) -> int:
 
 
 def sweep(root: Path, useful: UsefulWork | None = None) -> None:
-    """Removes drafts whose process is gone, pointer leftovers, and partial work of no use."""
+    """Removes drafts and locks whose process is gone, pointer leftovers, and partial work of no use."""
+    for lock in (root / LOCKS).glob("*/*.lock"):
+        remove_unused(lock)
     at_work = set()
     for path in (root / DRAFTS).glob("*"):
         lock = path.with_suffix(LOCK)
