@@ -109,18 +109,20 @@ class Request:
         self, pseudonymizer: Pseudonymizer, known: Collection[Mark]
     ) -> tuple[Request, Request]:
         """Those whose marks are among the known ones, and the others."""
+        hides = [mark in known for mark in self.marks(pseudonymizer)]
+        users, items = hides[: len(self.users)], hides[len(self.users) :]
 
         def among(wanted: bool) -> Request:
             return Request(
                 tuple(
                     name
-                    for name in self.users
-                    if (Mark("user", bury(pseudonymizer, name)) in known) is wanted
+                    for name, is_known in zip(self.users, users, strict=True)
+                    if is_known is wanted
                 ),
                 tuple(
                     name
-                    for name in self.items
-                    if (Mark("item", pseudonymizer.item(name)) in known) is wanted
+                    for name, is_known in zip(self.items, items, strict=True)
+                    if is_known is wanted
                 ),
             )
 
