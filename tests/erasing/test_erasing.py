@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,107 +13,20 @@ import pytest
 from click.testing import CliRunner
 
 from assets.catalogue import catalogue
-from tests.traces import Person, Search, records_of
+from tests.erasing.place import MONTH, SELECTION, WORLD, Place, call, copied, most_active, settings
+from tests.traces import Person
 from zipp_dagster import runner
 from zipp_dagster.cli import cli
 from zipp_dagster.erasing import apply as applying
 from zipp_dagster.erasing import receipts
 from zipp_dagster.erasing.apply import RebuildFailed, must_be_rebuilt
-from zipp_dagster.erasing.holding import pending
 from zipp_dagster.erasing.record import record
-from zipp_dagster.platform.catalogue import Platform
 from zipp_dagster.platform.dagster_history import forget_steps
 from zipp_dagster.platform.lineage import verify
-from zipp_dagster.platform.locks import locked
 from zipp_dagster.platform.plan import select
-from zipp_dagster.platform.work_locks import making
 from zipp_dagster.reddit.erasure import ErasureError, Request, read_tombstones
 from zipp_dagster.sampleworld.config import WorldSettings
 from zipp_dagster.sampleworld.world import generate_world
-
-WORLD = {"people": 40, "communities": 12, "image_size": 16, "bad_lines_per_file": 0, "months": 1}
-SELECTION = "+int_activity_monthly,rejected_lines"
-MONTH = "2024-01"
-
-
-@dataclass
-class Place:
-    """A home with one month ingested from a folder of the user's."""
-
-    platform: Platform
-    records: list[dict[str, Any]]
-
-    def current(self) -> dict[tuple[str, str | None], str]:
-        lake = self.platform.lake
-        return {
-            (name, part): lake.current(name, part).id
-            for name in lake.assets()
-            for part in lake.partitions(name)
-        }
-
-    def person(self, name: str) -> Person:
-        from assets.sources import pseudonymizer
-
-        mine = [r for r in self.records if r["author"] == name]
-        others = "\n".join(_text(r) for r in self.records if r["author"] != name)
-        texts = {t for r in mine for t in _text(r).split("\n") if len(t) >= 25 and t not in others}
-        words = {name} | {r["id"] for r in mine}
-        words |= {("t3_" if "title" in r else "t1_") + r["id"] for r in mine}
-        token = pseudonymizer(self.platform).user(name)
-        return Person(frozenset(texts), frozenset(words), frozenset({token}), frozenset())
-
-    def traces(self, person: Person) -> list[str]:
-        return Search(person).folder(self.platform.home, leave_out=Path("/nowhere")).found
-
-
-def _text(record: dict[str, Any]) -> str:
-    return "\n".join(str(record.get(key) or "") for key in ("title", "selftext", "body"))
-
-
-def call(*arguments: str, code: int = 0) -> dict[str, Any]:
-    result = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    return json.loads(result.output[result.output.index("{\n") :])
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory, environment, mlflow_store) -> tuple[Path, Path]:
-    """A home on which everything was made once, and the dump folder."""
-    folder = tmp_path_factory.mktemp("template")
-    generate_world(WorldSettings.model_validate(WORLD), folder)
-    home = folder / "home"
-    mlflow_store(home / "mlflow")
-    with settings(environment, home, folder / "dumps"):
-        platform = runner.local_platform()
-        result = runner.run(platform, select(catalogue(), SELECTION))
-        assert result.failed == []
-    return home, folder / "dumps"
-
-
-def settings(environment, home: Path, dumps: Path, **more: object):
-    small = {"ZIPP_WAREHOUSE__THREADS": 1, "ZIPP_WAREHOUSE__MEMORY_LIMIT": "512MB"}
-    return environment(ZIPP_HOME=home, ZIPP_REDDIT__DUMPS_DIR=dumps, **small, **more)
-
-
-@contextmanager
-def copied(template: tuple[Path, Path], environment, folder: Path):
-    """A copy of the template: a home of one's own."""
-    template_home, dumps = template
-    shutil.copytree(template_home, folder / "home")
-    records = [r for path in sorted(dumps.glob("*.zst")) for r in records_of(path)]
-    with settings(environment, folder / "home", dumps):
-        yield Place(runner.local_platform(), records)
-
-
-@pytest.fixture
-def place(template, environment, tmp_path):
-    with copied(template, environment, tmp_path) as place:
-        yield place
-
-
-@pytest.fixture
-def somebody(place) -> str:
-    return most_active(place)
 
 
 @dataclass
@@ -136,14 +47,6 @@ def erased(template, environment, tmp_path_factory):
         person, before = place.person(name), place.current()
         document = call("erase", name, "--apply")
         yield Erased(place, name, person, before, document)
-
-
-def most_active(place: Place, but: str = "") -> str:
-    """The person with the most records; no bot, nobody deleted."""
-    bots = {name.lower() for name in place.platform.settings.reddit.bots} | {"[deleted]"}
-    counts = Counter(r["author"] for r in place.records if r["author"].lower() not in bots)
-    counts.pop(but, None)
-    return max(counts, key=lambda name: (counts[name], name))
 
 
 def test_names_and_texts_of_people_are_in_tables_and_nowhere_else(place, somebody):
@@ -296,50 +199,6 @@ def test_an_erasure_that_ends_half_way_is_completed_by_the_same_command(
     assert place.traces(person) == [] and receipts.open_receipt(place.platform) is None
 
 
-def test_it_waits_for_a_run_that_is_at_work(place, somebody):
-    record(place.platform, Request.of([somebody]))
-    lock = runner.instance_folder(place.platform.home) / runner.RUNNING / "other.lock"
-    with locked(lock), pytest.raises(ErasureError, match="a run is at work"):
-        applying.apply(place.platform)
-    assert receipts.open_receipt(place.platform) is None
-
-
-def test_who_is_recorded_during_an_erasure_waits_for_the_next_one(place, somebody, monkeypatch):
-    other = most_active(place, but=somebody)
-    persons = {name: place.person(name) for name in (somebody, other)}
-    clean = applying.clean_leftovers
-
-    def meanwhile(*arguments: Any) -> dict[str, int]:
-        record(place.platform, Request.of([other]))
-        return clean(*arguments)
-
-    record(place.platform, Request.of([somebody]))
-    with monkeypatch.context() as patch:
-        patch.setattr(applying, "clean_leftovers", meanwhile)
-        first = applying.apply(place.platform)
-    assert (first.erased["users"], first.marks) == (1, [])
-    assert place.traces(persons[somebody]) == [] and place.traces(persons[other]) != []
-    assert pending(place.platform), "the second person still waits"
-    second = applying.apply(place.platform)
-    assert second.receipt != first.receipt and second.erased["users"] == 1
-    assert place.traces(persons[other]) == [] and pending(place.platform) == []
-
-
-def test_a_month_that_is_being_ingested_while_somebody_is_recorded_is_made_again(
-    place, somebody, tmp_path
-):
-    lake, person = place.platform.lake, place.person(somebody)
-    folder = lake.current("comments", MONTH).folder.parent
-    with making(lake.root, "comments", MONTH, lambda reason: None):
-        # The tombstones were read, and nothing is published yet.
-        folder.rename(tmp_path / "ingested")
-        record(place.platform, Request.of([somebody]))
-        (tmp_path / "ingested").rename(folder)
-    assert f"comments[{MONTH}]" in must_be_rebuilt(place.platform)
-    applying.apply(place.platform)
-    assert place.traces(person) == []
-
-
 def test_what_a_later_search_finds_is_carried_out_though_the_erasure_was_complete(
     place, somebody, tmp_path
 ):
@@ -353,26 +212,6 @@ def test_what_a_later_search_finds_is_carried_out_though_the_erasure_was_complet
     again = call("erase", somebody, "--apply")
     assert (again["recorded"], again["known_before"], again["unknown"]) == (0, 1, 0)
     assert place.traces(person) == []
-
-
-def test_a_version_that_another_run_publishes_meanwhile_does_not_outlive_the_erasure(
-    place, somebody, monkeypatch
-):
-    lake, person = place.platform.lake, place.person(somebody)
-    old, wait = lake.current("int_activity_monthly", MONTH), applying.nobody_at_work
-    rounds = []
-
-    def others_end(root: Path, told: Any):
-        rounds.append(root)
-        if len(rounds) == 1:
-            lake.point(old)  # a run that had begun before
-        return wait(root, told)
-
-    monkeypatch.setattr(applying, "nobody_at_work", others_end)
-    record(place.platform, Request.of([somebody]))
-    receipt = applying.apply(place.platform)
-    assert len(rounds) == 2 and old.id in {e["version"] for e in receipt.erased_versions}
-    assert place.traces(person) == [] and verify(lake).passed
 
 
 def test_a_registered_model_whose_version_was_pruned_counts_as_trained_with_it(
@@ -424,60 +263,3 @@ def test_the_events_of_a_step_are_forgotten_and_others_stay(place):
     assert "comments" not in steps and "submissions" in steps
     assert instance.fetch_materializations(key, limit=5).records == []
     assert len(instance.fetch_materializations(other, limit=5).records) == 1
-
-
-def test_the_nightly_job_carries_out_what_was_recorded_and_shows_the_receipt(place, somebody):
-    import dagster as dg
-
-    from resources import default_resources
-    from zipp_dagster.definitions import defs
-    from zipp_dagster.operation.instance import open_instance
-
-    repository = defs.get_repository_def()
-    schedule = repository.get_schedule_def("daily_erasures")
-    instance = open_instance(place.platform.home)
-
-    def evaluate():
-        night = datetime(2024, 3, 3, 2, tzinfo=UTC)
-        with dg.build_schedule_context(
-            instance, night, repository_def=repository, resources=default_resources()
-        ) as context:
-            return schedule.evaluate_tick(context)
-
-    def night() -> dict[str, Any]:
-        done = repository.get_job("carry_out_erasures").execute_in_process(instance=instance)
-        (output,) = [e for e in done.all_node_events if e.is_successful_output]
-        return output.step_output_data.metadata
-
-    assert "no recorded erasure waits" in evaluate().skip_message
-    assert night()["erased"].value == "nothing waits"
-    person = place.person(somebody)
-    record(place.platform, Request.of([somebody]))
-    (request,) = evaluate().run_requests
-    assert request.run_key == "erasures-2024-03-03" and "tombstones wait" in str(request.tags)
-    shown = night()
-    receipt = receipts.read(receipts.folder_of(place.platform) / f"{shown['receipt'].value}.json")
-    assert receipt.state == "complete" and shown["whole receipt"].value == receipt.to_json()
-    assert shown["versions erased"].value == len(receipt.erased_versions) > 4
-    assert place.traces(person) == [] and verify(place.platform.lake).passed
-    assert "no recorded erasure waits" in evaluate().skip_message
-
-
-def test_the_nightly_job_waits_for_runs_that_may_read_what_goes(place, somebody, monkeypatch):
-    import dagster as dg
-
-    from zipp_dagster.definitions import defs
-    from zipp_dagster.operation import erasures
-    from zipp_dagster.operation.instance import open_instance
-
-    monkeypatch.setattr(erasures, "WAITS", 1)
-    monkeypatch.setattr(erasures, "WAIT_SECONDS", 0)
-    record(place.platform, Request.of([somebody]))
-    instance = open_instance(place.platform.home)
-    instance.add_run(dg.DagsterRun("full_pipeline", status=dg.DagsterRunStatus.STARTED))
-    done = defs.resolve_job_def("carry_out_erasures").execute_in_process(
-        instance=instance, raise_on_error=False
-    )
-    kinds = [event.event_type_value for event in done.all_events]
-    assert not done.success and "STEP_UP_FOR_RETRY" in kinds
-    assert receipts.open_receipt(place.platform) is None  # nothing was begun
